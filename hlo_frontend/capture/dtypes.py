@@ -1,0 +1,36 @@
+"""Which HLO element type holds which PyTorch dtype."""
+
+from __future__ import annotations
+
+import torch
+
+from hlo_frontend.errors import CaptureError
+
+# torch_xla keeps wider unsigned integers as signed ones, and has no 8-bit floats.
+ELEMENT_TYPES: dict[torch.dtype, str] = {
+    torch.bool: "pred",
+    torch.uint8: "u8",
+    torch.int8: "s8",
+    torch.int16: "s16",
+    torch.int32: "s32",
+    torch.int64: "s64",
+    torch.float16: "f16",
+    torch.bfloat16: "bf16",
+    torch.float32: "f32",
+    torch.float64: "f64",
+    torch.complex64: "c64",
+    torch.complex128: "c128",
+}
+TORCH_DTYPES: dict[str, torch.dtype] = {name: dtype for dtype, name in ELEMENT_TYPES.items()}
+
+
+def element_type(tensor: torch.Tensor, what: str) -> str:
+    """The element type of a tensor; raises CaptureError naming `what` where there is none."""
+    try:
+        return ELEMENT_TYPES[tensor.dtype]
+    except KeyError:
+        valid = ", ".join(str(dtype).removeprefix("torch.") for dtype in ELEMENT_TYPES)
+        raise CaptureError(
+            f"capture: the dtype of {what} must be one of {valid}, "
+            f"got {str(tensor.dtype).removeprefix('torch.')}"
+        ) from None

@@ -1,0 +1,137 @@
+"""The few doors of torch_xla that a capture goes through; torch_xla is imported at the first."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+
+_SEED = 0  # one fixed seed, so that two captures of a model are equal
+
+
+@functools.cache
+def extension() -> ModuleType:
+    """The C++ extension of torch_xla, loaded and set up for its CPU device."""
+    os.environ.setdefault("PJRT_DEVICE", "CPU")
+    with _beside_tensorflow(), _quiet():
+        import torch_xla
+
+        device()
+    return torch_xla._XLAC
+
+
+@contextmanager
+def _beside_tensorflow() -> Iterator[None]:
+    """Both bring their own copies of the same libraries; torch_xla must resolve to its own."""
+    if "tensorflow" not in sys.modules:
+        yield
+        return
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+    try:
+        yield
+    finally:
+        sys.setdlopenflags(flags)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch_xla's import from setting up the root logger of the user's program."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    root.addHandler(logging.NullHandler())
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@functools.cache
+def device() -> torch.device:
+    """The one device that lazy tensors are on."""
+    return torch.device("xla", 0)
+
+
+def placeholder(dims: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """A lazy tensor without storage: a future parameter of the graph."""
+    from torch_xla.core.xla_builder import create_placeholder_tensor
+
+    return create_placeholder_tensor(tuple(dims), dtype)
+
+
+def identity(tensor: torch.Tensor) -> torch.Tensor:
+    """A new lazy tensor with the value of another.
+
+    Reading a placeholder aborts the process; reading what is computed from one raises. So the
+    program sees only this, which adds nothing to the graph.
+    """
+    return torch.ops.aten.view_copy.default(tensor, list(tensor.shape))
+
+
+def tensor_id(tensor: torch.Tensor) -> int:
+    """The number by which `leaves` refers to a placeholder."""
+    return extension()._xla_get_tensor_id(tensor)
+
+
+def leaves(tensors: Sequence[torch.Tensor]) -> list[tuple[int, torch.Tensor]]:
+    """What the graph of these lazy tensors reads, in the order of its HLO parameters."""
+    return list(zip(*extension()._get_tensors_xla_device_data_node(list(tensors)), strict=True))
+
+
+def hlo_proto(tensors: Sequence[torch.Tensor]) -> bytes:
+    """The serialized HloModuleProto that computes these lazy tensors."""
+    return extension()._get_xla_tensors_hlo_proto(list(tensors))
+
+
+def evaluate(tensor: torch.Tensor, values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The value of a lazy tensor on the CPU, with `values` for its leaves in order."""
+    ext = extension()
+    computation = ext._xla_op_computation_from_module_proto("value", hlo_proto([tensor]))
+    ext._set_allow_execution(True)
+    try:
+        arguments = [value.to(device()) for value in values]
+        (result,) = ext._xla_user_computation("xla::value", arguments, computation)
+        return result.cpu()
+    finally:
+        ext._set_allow_execution(False)
+
+
+def fetch(leaf: torch.Tensor) -> torch.Tensor:
+    """The value that a leaf other than a placeholder holds, on the CPU."""
+    return leaf.cpu()
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """The settings of torch_xla while one program is captured; all are put back after."""
+    ext = extension()
+    name = str(device())
+    saved = [
+        (ext._set_ir_debug, ext._get_ir_debug()),
+        (ext._set_allow_execution, ext._get_allow_execution()),
+        (ext._set_xla_all_numbers_special_scalars, ext._get_xla_all_numbers_special_scalars()),
+        (functools.partial(ext._xla_set_rng_seed, device=name), ext._xla_get_rng_seed(name)),
+    ]
+    ext._set_ir_debug(True)  # every instruction carries the scope it was made in
+    ext._set_allow_execution(False)  # an operator that reads a value raises instead
+    ext._set_xla_all_numbers_special_scalars(True)  # Python numbers become constants
+    ext._xla_set_rng_seed(_SEED, name)
+    try:
+        yield
+    finally:
+        for restore, value in saved:
+            restore(value)
+        ext._clear_pending_irs(name)
+
+
+def scope(name: str) -> Any:
+    """Marks the instructions made while the result lives."""
+    return extension().profiler.scope_pusher(name)

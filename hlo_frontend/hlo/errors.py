@@ -1,0 +1,7 @@
+"""The one error that reading, checking and printing HLO raise."""
+
+from __future__ import annotations
+
+
+class HloError(ValueError):
+    """A file, a text or an instruction that is not well-formed HLO; the message says what must hold."""

@@ -1,0 +1,69 @@
+"""The compiler's front door: a bound HLO module in, the bytes of a NEFF out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hlo_frontend.hlo.module import HloModule
+from hlo_frontend.hlo.verify import verify_module
+from neff.container import write_neff
+from neff.lower import lower
+from neff.metaneff import write_metaneff
+from neff.options import CompileOptions, require_built
+from neff.pipeline import PassRecord, pipeline, run
+from neff.printing import print_program
+from neff.program import Program, Variable
+
+Observer = Callable[[PassRecord], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What compiling made, and what each stage took."""
+
+    program: Program
+    neff: bytearray
+    metaneff: bytes
+    stages: tuple[PassRecord, ...]
+
+
+def compile_module(
+    module: HloModule,
+    inputs: Sequence[Variable] | None = None,
+    binding: Sequence[int] | None = None,
+    *,
+    options: CompileOptions | None = None,
+    dump: Path | None = None,
+    observe: Observer | None = None,
+) -> Compiled:
+    """Compile a module whose parameters are bound to `inputs` (see `neff.lower.lower`).
+
+    `dump` is a folder for the program after every stage; `observe` is called with each stage's
+    record as it ends. Raises CompileError, HloError or NotImplementedError.
+    """
+    options = options or CompileOptions()
+    require_built(options)
+    stages: list[PassRecord] = []
+
+    def done(record: PassRecord) -> None:
+        stages.append(record)
+        if observe is not None:
+            observe(record)
+
+    start = time.perf_counter()
+    verify_module(module)
+    program = replace(lower(module, inputs, binding), target=options.target)
+    size = len(program.main.instructions)
+    done(PassRecord("lower", time.perf_counter() - start, size, True))
+    if dump is not None:
+        (dump / "00-lower.txt").write_text(print_program(program))
+    for program, record in run(program, pipeline(options), dump):
+        done(record)
+    start = time.perf_counter()
+    neff = write_neff(program, compress=options.fast_loading == "off")
+    size = len(program.main.instructions)
+    done(PassRecord("write_neff", time.perf_counter() - start, size, False))
+    return Compiled(program, neff, write_metaneff(program), tuple(stages))

@@ -1,0 +1,149 @@
+"""The NEFF file: a program, its weights and its description, to bytes and back.
+
+After the header comes a tar archive:
+
+    neff.json               what follows: the size of every file, in order
+    kelf-a.json             the graph: variables, functions, regions, source lines
+    sg00/<engine>.json      the instruction stream of each engine
+    sg00/def.json           the variables and buffers, by the published keys
+    sg00/<digest>.npy       the weights
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hlo_frontend.hlo.types import AnyShape, Shape
+from neff.archive import append_end, append_entry, available_memory, entries
+from neff.encode import decode_shape, encode_shape
+from neff.errors import NeffError
+from neff.header import HEADER_SIZE, Header, read_header
+from neff.program import Program, Weight
+from neff.streams import DEFINITIONS, decode_program, encode_program
+
+FORMAT = 1
+MANIFEST = "neff.json"
+MANIFEST_LIMIT = 1 << 24  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Neff:
+    """A NEFF that was read: its header and its program, with the weights bound."""
+
+    header: Header
+    program: Program
+
+
+def write_neff(program: Program, *, compress: bool = True) -> bytearray:
+    """The file's bytes. Equal programs give equal bytes."""
+    files = _files_of(program)
+    sizes = [(name, sum(map(len, parts))) for name, parts in files.items()]
+    manifest = to_json({"format": FORMAT, "name": program.name, "files": sizes})
+    out = bytearray(HEADER_SIZE)
+    append_entry(out, MANIFEST, manifest, compress=compress)
+    for name, parts in files.items():
+        append_entry(out, name, *parts, compress=compress)
+    append_end(out, compress=compress)
+    with memoryview(out) as whole, whole[HEADER_SIZE:] as contents:
+        header = Header(program.name, hashlib.sha256(contents).digest(), len(contents))
+    out[:HEADER_SIZE] = header.pack()
+    return out
+
+
+def to_json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _files_of(program: Program) -> dict[str, tuple[bytes | memoryview, ...]]:
+    """Every file but the manifest, in parts; a weight is a header and a view of its array."""
+    documents = encode_program(program)
+    weights = {d: w for d, w in sorted(program.weights.items())}
+    documents[DEFINITIONS]["weights"] = {d: encode_shape(w.shape) for d, w in weights.items()}
+    files: dict[str, tuple[bytes | memoryview, ...]] = {
+        name: (to_json(document),) for name, document in documents.items()
+    }
+    for digest, weight in weights.items():
+        flat = np.ascontiguousarray(weight.array).reshape(-1).view(np.uint8)
+        files[weight_file(digest)] = (_npy_header(weight.shape), memoryview(flat))
+    return files
+
+
+def weight_file(digest: str) -> str:
+    return f"sg00/{digest}.npy"
+
+
+def _npy_type(shape: Shape) -> np.dtype:
+    """The numpy type in a .npy file: an integer of the same width where numpy knows no name."""
+    dtype = shape.numpy
+    return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
+
+
+def _npy_header(shape: Shape) -> bytes:
+    header = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(_npy_type(shape))
+    fields = {"descr": descr, "fortran_order": False, "shape": shape.dims}
+    np.lib.format.write_array_header_1_0(header, fields)
+    return header.getvalue()
+
+
+def read_neff(data: bytes | bytearray | memoryview | np.ndarray) -> Neff:
+    """Read a file, checking everything before it is used; weights are views where they can be.
+
+    Raises NeffError for a file that is damaged, foreign, or needs more memory than there is.
+    """
+    view = memoryview(data).cast("B").toreadonly()
+    header = read_header(view)
+    contents = view[HEADER_SIZE:]
+    if hashlib.sha256(contents).digest() != header.digest:
+        raise NeffError("neff: the contents do not have the hash that the header announces")
+    try:
+        files = _read_files(contents)
+        documents = {n: json.loads(f.tobytes()) for n, f in files.items() if n.endswith(".json")}
+        shapes = documents[DEFINITIONS]["weights"]
+        weights = {d: _read_weight(d, decode_shape(s), files) for d, s in shapes.items()}
+        program = decode_program(documents, weights)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        if isinstance(error, NeffError):
+            raise
+        raise NeffError(f"neff: the contents cannot be read: {error!r}") from error
+    return Neff(header, program)
+
+
+def _read_files(contents: memoryview) -> dict[str, np.ndarray]:
+    """Every file of the archive, which must be what the manifest at its head announces."""
+    archive = entries(contents)
+    name, size, reader = next(archive, ("", 0, None))
+    if reader is None or name != MANIFEST or size > MANIFEST_LIMIT:
+        raise NeffError(f"neff: the archive must begin with {MANIFEST}, got {name!r}")
+    manifest = json.loads(reader.contents(size).tobytes())
+    if manifest["format"] != FORMAT:
+        raise NeffError(f"neff: format {FORMAT} is supported, got {manifest['format']!r}")
+    announced = [(str(n), int(s)) for n, s in manifest["files"]]
+    needed, free = sum(s for _, s in announced), available_memory()
+    if min((s for _, s in announced), default=0) < 0 or needed > free:
+        raise NeffError(f"neff: the contents need {needed} bytes of memory, available are {free}")
+    files = {}
+    for expected in announced:
+        name, size, _ = next(archive, ("", 0, reader))
+        if (name, size) != expected:
+            raise NeffError(f"neff: the archive must hold {expected} next, got {(name, size)}")
+        files[name] = reader.contents(size)
+    if (extra := next(archive, None)) is not None:
+        raise NeffError(f"neff: the archive must end after {len(files)} files, got {extra[0]!r}")
+    return files
+
+
+def _read_weight(digest: str, shape: AnyShape, files: dict[str, np.ndarray]) -> Weight:
+    """A weight from its .npy file, whose header must be the one this format writes."""
+    if not isinstance(shape, Shape):
+        raise NeffError(f"neff: a weight must be an array, got {shape}")
+    data, header = files[weight_file(digest)], _npy_header(shape)
+    if data[: len(header)].tobytes() != header or data.size != len(header) + shape.bytes:
+        raise NeffError(f"neff: {weight_file(digest)} must hold {shape}")
+    return Weight(digest, shape, data[len(header) :].view(shape.numpy).reshape(shape.dims))

@@ -1,0 +1,13 @@
+"""What the compiler and the NEFF reader raise."""
+
+
+class CompileError(RuntimeError):
+    """The program cannot be compiled: the message quotes the instruction and its source line."""
+
+
+class NeffError(ValueError):
+    """The file is not a NEFF this version can read: the message says what is wrong with it."""
+
+
+class OptionError(ValueError):
+    """A compiler option is unknown, malformed or has a value outside its choices."""

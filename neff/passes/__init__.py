@@ -1,0 +1,1 @@
+"""The compiler passes, one module each; `neff.pipeline` says in which order they run."""

@@ -1,0 +1,157 @@
+"""Everything that is known when compiling: constants, and what depends on weights alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hlo_frontend.hlo.literal import Literal
+from hlo_frontend.hlo.module import Attributes, attributes
+from hlo_frontend.hlo.types import Shape
+from neff.builder import Builder, rewrite
+from neff.fold import FOLDS, fold
+from neff.program import Instruction, Kind, Program, Variable, Weight
+
+# A folded constant may be this large; a splat stays a broadcast, which costs nothing to hold.
+FOLD_LIMIT = 1 << 16
+# A constant of this many bytes or more is bound like a weight: XLA compiles arguments far faster.
+OUTLINE_BYTES = 1 << 10
+
+
+def fold_constants(program: Program) -> Program:
+    """Compute what depends on constants alone, while the result stays small."""
+    return replace(program, functions=tuple(rewrite(f, _folded) for f in program.functions))
+
+
+def _folded(b: Builder, i: Instruction) -> int | None:
+    if i.op not in FOLDS or not isinstance(i.shape, Shape):
+        return None
+    sources = [b.instructions[o] for o in i.operands]
+    if any(s.op != "constant" for s in sources) or i.shape.bytes > FOLD_LIMIT:
+        return None
+    if i.op == "broadcast" and sources[0].array.size == 1 and i.shape.size > 1:
+        return None
+    value = fold(i, [s["literal"].numpy() for s in sources])
+    if value is None:
+        return None
+    return b.emit(Instruction("constant", i.shape, (), (("literal", Literal.of(value)),)))
+
+
+def outline_constants(program: Program) -> Program:
+    """Bind large constants as weights."""
+    inputs = list(program.inputs)
+
+    def outlined(b: Builder, i: Instruction) -> int | None:
+        if i.op != "constant" or not isinstance(i.shape, Shape) or i.shape.bytes < OUTLINE_BYTES:
+            return None
+        weight = Weight.of(i["literal"].numpy())
+        inputs.append(Variable(f"constant_{weight.digest[:12]}", i.shape, Kind.WEIGHT, weight))
+        return b.emit(replace(i, op="parameter", attrs=_numbered(len(inputs) - 1)))
+
+    main = rewrite(program.main, outlined)
+    return replace(program.with_main(main), inputs=tuple(inputs))
+
+
+def _numbered(number: int) -> Attributes:
+    return attributes(number=number)
+
+
+def fold_weights(program: Program) -> Program:
+    """Compute, once, what depends on weights alone; the results become the weights.
+
+    A value is folded where something that is not itself folded reads it, and only where it takes
+    no more memory than the weights it is made of.
+    """
+    folding = _WeightFolding(program)
+    inputs = list(program.inputs)
+    position = -1
+
+    def folded(b: Builder, i: Instruction) -> int | None:
+        nonlocal position
+        position += 1
+        if position not in folding.boundary:
+            return None
+        value = folding.evaluate(position)
+        if value is None:
+            return None
+        weight = Weight.of(value)
+        name = folding.names.get(position, "folded")
+        inputs.append(Variable(name, weight.shape, Kind.WEIGHT, weight))
+        return b.emit(Instruction("parameter", i.shape, (), _numbered(len(inputs) - 1)))
+
+    main = rewrite(program.main, folded)
+    return replace(program.with_main(main), inputs=tuple(inputs))
+
+
+class _WeightFolding:
+    """Which values of a program depend on weights alone, and what they are."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.instructions = program.main.instructions
+        self.leaves: dict[int, frozenset[int]] = {}  # value -> the weights it is made of
+        self.names: dict[int, str] = {}
+        for position, instruction in program.main.numbered():
+            self._classify(position, instruction)
+        self.boundary = self._boundary()
+        self.values: dict[int, np.ndarray | None] = {}
+
+    def _classify(self, position: int, i: Instruction) -> None:
+        if i.op == "parameter" and self.program.inputs[i["number"]].kind is Kind.WEIGHT:
+            self.leaves[position] = frozenset((position,))
+            self.names[position] = self.program.inputs[i["number"]].name
+        elif i.op == "constant" and isinstance(i.shape, Shape):
+            self.leaves[position] = frozenset()
+        elif i.op in FOLDS and all(o in self.leaves for o in i.operands):
+            made_of = frozenset[int]().union(*(self.leaves[o] for o in i.operands))
+            self.leaves[position] = made_of
+            owner = max(made_of, key=lambda p: self.instructions[p].array.bytes, default=None)
+            if owner is not None:
+                self.names[position] = self.names[owner]
+
+    def _boundary(self) -> frozenset[int]:
+        """Values made of weights, by an op, that something not folded reads.
+
+        A value too large to fold is computed at run time, so it reads its own operands there.
+        """
+        boundary: set[int] = set()
+        read: set[int] = set(self.program.main.results)
+        for position in range(len(self.instructions) - 1, -1, -1):
+            instruction = self.instructions[position]
+            made_of = self.leaves.get(position)
+            if made_of is None:
+                read.update(instruction.operands)
+            elif made_of and position in read and instruction.op != "parameter":
+                size = sum(self.instructions[p].array.bytes for p in made_of)
+                if instruction.array.bytes <= size:
+                    boundary.add(position)
+                else:
+                    read.update(instruction.operands)
+        return frozenset(boundary)
+
+    def evaluate(self, position: int) -> np.ndarray | None:
+        """The value, or None where an op on the way has no trustworthy rule for its operands."""
+        stack = [position]
+        while stack:
+            current = stack[-1]
+            instruction = self.instructions[current]
+            missing = [o for o in instruction.operands if o not in self.values]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            if current not in self.values:
+                self.values[current] = self._compute(instruction)
+        return self.values[position]
+
+    def _compute(self, i: Instruction) -> np.ndarray | None:
+        if i.op == "parameter":
+            weight = self.program.inputs[i["number"]].weight
+            assert weight is not None
+            return weight.array
+        if i.op == "constant":
+            return i["literal"].numpy()
+        operands = [self.values[o] for o in i.operands]
+        known = [o for o in operands if o is not None]
+        return fold(i, known) if len(known) == len(operands) else None

@@ -1,0 +1,77 @@
+"""The pass pipelines, each step with the reason for its place, and the runner."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from neff.options import CompileOptions
+from neff.passes.auto_cast import AutoCast
+from neff.passes.batch_norm import fold_batch_norm
+from neff.passes.cleanup import eliminate_common_subexpressions, eliminate_dead_code
+from neff.passes.constants import fold_constants, fold_weights, outline_constants
+from neff.passes.fuse import fuse
+from neff.passes.place import assign_engines, place_buffers
+from neff.passes.simplify import simplify
+from neff.printing import print_program
+from neff.program import Program
+from neff.verify import verify_program
+
+Pass = Callable[[Program], Program]
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """What one pass did: seconds, instructions of the entry function after it, whether it changed."""
+
+    name: str
+    seconds: float
+    instructions: int
+    changed: bool
+
+
+def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
+    """The passes for a set of options, in order."""
+    casts = (AutoCast(options.auto_cast_type),) if options.auto_cast == "matmult" else ()
+    optimize: tuple[Pass, ...] = (
+        fold_batch_norm,  # first: its statistics are bound weights, its arithmetic feeds the rest
+        *casts,  # before folding, so that weights are rounded once, when compiling
+        fold_constants,  # exposes the neutral elements that simplify removes
+        simplify,
+        eliminate_common_subexpressions,  # before weights fold, so that each is computed once
+        fold_weights,
+        outline_constants,  # after folding: what is left large goes the way of the weights
+        eliminate_common_subexpressions,  # equal constants were bound one by one
+    )
+    place: tuple[Pass, ...] = (
+        eliminate_dead_code,  # nothing unused is fused, placed or written
+        assign_engines,
+        fuse,  # last that looks at uses; placement only gives addresses
+        place_buffers,
+    )
+    return (*(optimize if options.optlevel != "1" else casts), *place)
+
+
+def name_of(step: Pass) -> str:
+    return step.__name__
+
+
+def run(
+    program: Program, steps: tuple[Pass, ...], dump: Path | None = None
+) -> Iterator[tuple[Program, PassRecord]]:
+    """Run each pass, verify what it made, and yield it with its record.
+
+    With `dump`, every program is written there as `NN-<pass>.txt`.
+    """
+    for number, step in enumerate(steps, start=1):
+        start = time.perf_counter()
+        made = step(program)
+        seconds = time.perf_counter() - start
+        verify_program(made, name_of(step))
+        if dump is not None:
+            (dump / f"{number:02}-{name_of(step)}.txt").write_text(print_program(made))
+        record = PassRecord(name_of(step), seconds, len(made.main.instructions), made != program)
+        program = made
+        yield program, record

@@ -1,0 +1,1 @@
+"""The runtime: NeuronCores, the interpreter that runs a program on one, and `neuron::Model`."""

@@ -1,0 +1,202 @@
+"""Builds libtorchneuron from the C++ sources beside this module, once, and loads it into PyTorch.
+
+The library is compiled on first use into `$XDG_CACHE_HOME/neuron-emulator/native/<key>/` and used
+from there ever after. The key is a hash of the sources, the compiler command and the installed
+PyTorch, so an upgrade of any of them builds anew. `python -m runtime.library build` compiles ahead
+of time; `python -m runtime.library path` prints where the library is, for linking C++ programs.
+"""
+
+import fcntl
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "libtorchneuron.so"
+_SOURCES = Path(__file__).parent / "native"
+
+
+@functools.cache
+def ensure_loaded() -> None:
+    """Registers `neuron::Model` and the `neuron::forward*` operators, building them if necessary.
+
+    Raises RuntimeError if there is no compiler, the build fails or the cache cannot be trusted.
+    """
+    import torch
+
+    torch.classes.load_library(str(build()))
+
+
+def build() -> Path:
+    """Compiles the library unless that was done before, and returns its path.
+
+    Safe to call from several processes at once: one compiles and the others wait for it.
+    """
+    target = library_path()
+    if not target.exists():
+        with _locked(target.parent):
+            if not target.exists():
+                _compile(target)
+    _check_trusted(target)
+    return target
+
+
+def library_path() -> Path:
+    """Returns where the library for this environment is, or will be once it is built."""
+    return _cache_directory() / _key() / NAME
+
+
+def _key() -> str:
+    digest = hashlib.sha256()
+    version = importlib.metadata.version("torch")
+    for part in (version, os.uname().machine, *_compiler(), *_compile_flags(), *_link_flags()):
+        digest.update(part.encode() + b"\0")
+    for path in sorted(_SOURCES.iterdir()):
+        if path.suffix in (".cc", ".h"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:20]
+
+
+def _cache_directory() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
+    return base / "neuron-emulator" / "native"
+
+
+def _compiler() -> list[str]:
+    return shlex.split(os.environ.get("CXX") or "g++")
+
+
+def _torch_directory() -> Path:
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("runtime.library: PyTorch must be installed, got no module 'torch'")
+    return Path(spec.origin).parent
+
+
+def _compile_flags() -> list[str]:
+    include = _torch_directory() / "include"
+    embedded = {
+        "NEURON_PYTHON": _python(),
+        "NEURON_LIBPYTHON": _libpython(),
+        "NEURON_SOURCE_ROOT": str(Path(__file__).parent.parent),
+    }
+    return [
+        *("-std=c++17", "-O2", "-fPIC", "-Wall"),
+        *(f"-isystem{path}" for path in (include, include / "torch/csrc/api/include")),
+        *(f'-D{name}="{_escaped(value)}"' for name, value in embedded.items()),
+    ]
+
+
+def _link_flags() -> list[str]:
+    directory = _torch_directory() / "lib"
+    return [f"-L{directory}", f"-Wl,-rpath,{directory}", "-ltorch_cpu", "-lc10", "-ldl", "-pthread"]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _python() -> str:
+    """This environment's interpreter by one name, whichever of its names it was started by."""
+    path = Path(sys.prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return str(path) if path.exists() else sys.executable
+
+
+def _libpython() -> str:
+    """The shared libpython of this Python, which programs without Python load; "" if it has none."""
+    directories = sysconfig.get_config_vars("LIBDIR", "LIBPL")
+    names = sysconfig.get_config_vars("INSTSONAME", "LDLIBRARY")
+    for directory in filter(None, directories):
+        for name in filter(None, names):
+            path = Path(directory) / name
+            if ".so" in name and path.exists():
+                return str(path)
+    return ""
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise RuntimeError(
+            f"runtime.library: the cache directory must be writable, got {error}\n"
+            "  try: XDG_CACHE_HOME=/a/writable/directory"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # released when closed, also by a crash
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _compile(target: Path) -> None:
+    compiler = _compiler()
+    if shutil.which(compiler[0]) is None:
+        raise RuntimeError(
+            f"runtime.library: a C++17 compiler must be there to build {NAME},"
+            f" got no '{compiler[0]}' on PATH\n  try: install g++, or set CXX"
+        )
+    print(f"neuron: building {NAME} (once, about 10 s)", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as directory:
+        sources = sorted(_SOURCES.glob("*.cc"))
+        objects = [str(Path(directory) / source.stem) + ".o" for source in sources]
+        commands = [
+            [*compiler, *_compile_flags(), "-c", str(source), "-o", output]
+            for source, output in zip(sources, objects, strict=True)
+        ]
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            list(pool.map(_run, commands))
+        linked = Path(directory) / NAME
+        _run([*compiler, "-shared", "-o", str(linked), *objects, *_link_flags()])
+        linked.chmod(0o755)
+        os.replace(linked, target)
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise RuntimeError(
+            f"runtime.library: building {NAME} must succeed, got exit status {done.returncode}"
+            f" from {shlex.join(command)}\n{done.stderr}"
+        )
+
+
+def _check_trusted(target: Path) -> None:
+    """Refuses native code that another user could have put there."""
+    for path in (target, target.parent):
+        status = path.stat()
+        if status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise RuntimeError(
+                f"runtime.library: {path} must belong to this user and be writable by nobody else,"
+                f" got owner {status.st_uid} and mode {stat.filemode(status.st_mode)}"
+            )
+
+
+def main(arguments: list[str]) -> int:
+    """Runs `build` or `path`, and prints the library's path."""
+    actions = {"build": build, "path": library_path}
+    if len(arguments) != 1 or arguments[0] not in actions:
+        print("usage: python -m runtime.library {build,path}", file=sys.stderr)
+        return 2
+    print(actions[arguments[0]]())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

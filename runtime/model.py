@@ -1,0 +1,122 @@
+"""A NEFF loaded on a NeuronCore: weights on the device, and one compiled executable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import numpy as np
+
+from neff.container import read_neff
+from neff.program import Kind, Program, Variable
+from runtime.core import NeuronCore, machine
+from runtime.interpreter import interpret
+
+# What the tensor of an element type is called in torch.
+TORCH_TYPES = {
+    "pred": "bool",
+    "s8": "int8",
+    "s16": "int16",
+    "s32": "int32",
+    "s64": "int64",
+    "u8": "uint8",
+    "u16": "uint16",
+    "u32": "uint32",
+    "u64": "uint64",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "f32": "float32",
+    "f64": "float64",
+    "c64": "complex64",
+    "c128": "complex128",
+    "f8e4m3fn": "float8_e4m3fn",
+    "f8e5m2": "float8_e5m2",
+}
+TensorSpec = tuple[str, str, tuple[int, ...]]  # name, torch's dtype, sizes
+
+
+def _spec(variable: Variable) -> TensorSpec:
+    return variable.name, TORCH_TYPES[variable.shape.dtype], variable.shape.dims
+
+
+def _device_array(array: np.ndarray) -> jax.Array:
+    """An array on the device, with its own element type (x64 is on in this module's calls)."""
+    return jax.device_put(array, jax.devices("cpu")[0])
+
+
+class Model:
+    """A program on a core. `execute` may be called from many threads; executions take turns."""
+
+    def __init__(self, program: Program, core: NeuronCore) -> None:
+        self.program = program
+        self.core = core
+        kinds = [v.kind for v in program.inputs]
+        self._called = [n for n, k in enumerate(kinds) if k is Kind.INPUT]
+        self._states = [n for n, k in enumerate(kinds) if k is Kind.STATE]
+        state_of = {output: n for output, n in program.aliases if n in self._states}
+        self._returned = [n for n in range(len(program.outputs)) if n not in state_of]
+        self._kept = {n: output for output, n in state_of.items()}
+        self.inputs = tuple(_spec(program.inputs[n]) for n in self._called)
+        self.outputs = tuple(_spec(program.outputs[n]) for n in self._returned)
+        self._layout = [(program.inputs[n].shape.numpy, program.inputs[n].shape.dims) for n in self._called]
+        self._memory = program.scratchpad + sum(w.shape.bytes for w in program.weights.values())
+        core.allocate(self._memory)
+        try:
+            with jax.enable_x64(True):
+                self._place()
+        except BaseException:
+            core.free(self._memory)
+            raise
+
+    def _place(self) -> None:
+        """Put weights and states on the core, each once, and compile the program for it."""
+        on_core = {d: _device_array(w.array) for d, w in self.program.weights.items()}
+        bound = {
+            n: on_core[v.weight.digest]
+            for n, v in enumerate(self.program.inputs)
+            if v.weight is not None
+        }
+        weights = [n for n in bound if n not in self._states]
+        self._weights = tuple(bound[n] for n in weights)
+        self._state = tuple(bound[n] for n in self._states)
+        order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
+        position = [order[n] for n in range(len(self.program.inputs))]
+        arguments = [
+            jax.ShapeDtypeStruct(self.program.inputs[n].shape.dims, self.program.inputs[n].shape.numpy)
+            for n in order
+        ]
+        run = partial(_run, self.program, position)
+        self._executable = jax.jit(run, keep_unused=True)
+        self._executable.lower(*arguments).compile()
+
+    def execute(self, inputs: Sequence[memoryview]) -> list[np.ndarray]:
+        """Run once. Inputs are the bytes of each tensor, row-major; so are the results, as uint8.
+
+        Shapes and types must have been checked against `inputs` of this model.
+        """
+        arrays = [
+            np.frombuffer(view, dtype).reshape(dims)
+            for view, (dtype, dims) in zip(inputs, self._layout, strict=True)
+        ]
+        with self.core.queue, jax.enable_x64(True):
+            made = self._executable(*arrays, *self._state, *self._weights)
+            if self._states:
+                self._state = tuple(made[self._kept[n]] for n in self._states)
+            outputs = [np.asarray(made[n]) for n in self._returned]
+        return [o.reshape(-1).view(np.uint8) for o in outputs]
+
+    def unload(self) -> None:
+        """Give the core's memory back. The model cannot be executed afterwards."""
+        self.core.free(self._memory)
+        del self._executable, self._weights, self._state
+        self._memory = 0
+
+
+def _run(program: Program, position: list[int], *arguments: jax.Array) -> tuple[jax.Array, ...]:
+    return interpret(program, tuple(arguments[p] for p in position))
+
+
+def load(neff: bytes | bytearray | memoryview, core: NeuronCore | None = None) -> Model:
+    """Load a NEFF on a core, the next in turn by default. Raises NeffError, NeuronRuntimeError."""
+    return Model(read_neff(neff).program, core or machine().next_core())

@@ -1,0 +1,240 @@
+// Hands tensors to the Python runtime and takes its results, without copying what is large.
+#include "bridge.h"
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/util/Exception.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "torchneuron.h"
+
+namespace neuron {
+namespace {
+
+using python::api;
+using python::Buffer;
+using python::checked;
+using python::Gil;
+using python::Object;
+using python::Ref;
+
+// Below this a copy costs less than keeping the buffer: releasing it takes the GIL once more.
+constexpr size_t kCopyBelow = 64 * 1024;
+// What vector code may assume of a tensor's memory.
+constexpr uintptr_t kAlignment = 16;
+
+struct DtypeName {
+  at::ScalarType dtype;
+  const char* name;
+};
+
+constexpr DtypeName kDtypeNames[] = {
+    {at::kBool, "bool"},
+    {at::kByte, "uint8"},
+    {at::kUInt16, "uint16"},
+    {at::kUInt32, "uint32"},
+    {at::kUInt64, "uint64"},
+    {at::kChar, "int8"},
+    {at::kShort, "int16"},
+    {at::kInt, "int32"},
+    {at::kLong, "int64"},
+    {at::kHalf, "float16"},
+    {at::kBFloat16, "bfloat16"},
+    {at::kFloat, "float32"},
+    {at::kDouble, "float64"},
+    {at::kComplexFloat, "complex64"},
+    {at::kComplexDouble, "complex128"},
+    {at::kFloat8_e4m3fn, "float8_e4m3fn"},
+    {at::kFloat8_e4m3fnuz, "float8_e4m3fnuz"},
+    {at::kFloat8_e5m2, "float8_e5m2"},
+    {at::kFloat8_e5m2fnuz, "float8_e5m2fnuz"},
+};
+
+at::ScalarType dtype_named(const std::string& name) {
+  for (const DtypeName& entry : kDtypeNames) {
+    if (name == entry.name) {
+      return entry.dtype;
+    }
+  }
+  TORCH_CHECK(false, "neuron::Model: a tensor's dtype must be one of torch's, got '", name, "'");
+}
+
+std::string dtype_text(at::ScalarType dtype) {
+  for (const DtypeName& entry : kDtypeNames) {
+    if (dtype == entry.dtype) {
+      return entry.name;
+    }
+  }
+  return c10::toString(dtype);
+}
+
+// The module's name; replaced names are kept, since another thread may be reading one.
+std::atomic<const char*> bridge_name{"runtime.bridge"};
+
+// A Python object that exports a tensor's bytes and owns a reference to the tensor.
+struct TensorBytes {
+  python::ObjectHead head;
+  at::Tensor* tensor;
+};
+
+int get_buffer(Object* self, Buffer* view, int flags) {
+  const at::Tensor& tensor = *reinterpret_cast<TensorBytes*>(self)->tensor;
+  return api().PyBuffer_FillInfo(view, self, tensor.data_ptr(),
+                                 static_cast<ssize_t>(tensor.nbytes()), /*readonly=*/1, flags);
+}
+
+void dealloc(Object* self) {
+  auto* bytes = reinterpret_cast<TensorBytes*>(self);
+  auto* type = reinterpret_cast<Object*>(bytes->head.type);
+  delete bytes->tensor;
+  api().PyObject_Free(self);
+  api().Py_DecRef(type);
+}
+
+// Made once under the GIL, never freed.
+python::TypeObject* tensor_bytes_type() {
+  static python::TypeObject* type = nullptr;
+  if (type == nullptr) {
+    python::TypeSlot slots[] = {
+        {python::kSlotGetBuffer, reinterpret_cast<void*>(get_buffer)},
+        {python::kSlotDealloc, reinterpret_cast<void*>(dealloc)},
+        {0, nullptr},
+    };
+    python::TypeSpec spec{"neuron.TensorBytes", sizeof(TensorBytes), 0,
+                          python::kDisallowInstantiation, slots};
+    type = reinterpret_cast<python::TypeObject*>(checked(api().PyType_FromSpec(&spec)).release());
+  }
+  return type;
+}
+
+Ref memoryview(const at::Tensor& tensor) {
+  Ref bytes = checked(api().PyType_GenericAlloc(tensor_bytes_type(), 0));
+  reinterpret_cast<TensorBytes*>(bytes.get())->tensor = new at::Tensor(tensor);
+  return checked(api().PyMemoryView_FromObject(bytes.get()));
+}
+
+// A Python buffer held by a tensor.
+class HeldBuffer {
+ public:
+  explicit HeldBuffer(const Ref& object) {
+    if (api().PyObject_GetBuffer(object.get(), &view_, python::kBufferSimple) != 0) {
+      python::throw_python_error();
+    }
+  }
+  ~HeldBuffer() {
+    if (python::alive()) {  // otherwise the memory goes with the process
+      Gil gil;
+      api().PyBuffer_Release(&view_);
+    }
+  }
+  HeldBuffer(const HeldBuffer&) = delete;
+  HeldBuffer& operator=(const HeldBuffer&) = delete;
+
+  void* data() const { return view_.data; }
+  size_t size() const { return static_cast<size_t>(view_.size); }
+
+ private:
+  Buffer view_{};
+};
+
+at::Tensor output_tensor(const Ref& object, const TensorSpec& spec) {
+  auto held = std::make_unique<HeldBuffer>(object);
+  TORCH_CHECK(held->size() == spec.bytes, "neuron::Model: output '", spec.name, "' must be ",
+              type_text(spec.dtype, spec.shape), " in ", spec.bytes, " bytes, got ", held->size(),
+              " bytes");
+  void* data = held->data();
+  if (spec.bytes >= kCopyBelow && reinterpret_cast<uintptr_t>(data) % kAlignment == 0) {
+    HeldBuffer* owned = held.release();
+    return at::from_blob(data, spec.shape, [owned](void*) { delete owned; }, spec.dtype);
+  }
+  at::Tensor copy = at::detail::empty_cpu(spec.shape, spec.dtype);
+  if (spec.bytes > 0) {
+    std::memcpy(copy.data_ptr(), data, spec.bytes);
+  }
+  return copy;
+}
+
+TensorSpec read_spec(const Ref& entry) {
+  TensorSpec spec;
+  spec.name = python::text(python::item(entry, 0));
+  spec.dtype = dtype_named(python::text(python::item(entry, 1)));
+  spec.bytes = c10::elementSize(spec.dtype);
+  const Ref dims = python::item(entry, 2);
+  for (ssize_t i = 0; i < python::length(dims); ++i) {
+    spec.shape.push_back(python::integer(python::item(dims, i)));
+    spec.bytes *= static_cast<size_t>(spec.shape.back());
+  }
+  return spec;
+}
+
+std::vector<TensorSpec> read_specs(const Ref& entries) {
+  std::vector<TensorSpec> specs;
+  for (ssize_t i = 0; i < python::length(entries); ++i) {
+    specs.push_back(read_spec(python::item(entries, i)));
+  }
+  return specs;
+}
+
+}  // namespace
+
+std::string type_text(at::ScalarType dtype, at::IntArrayRef shape) {
+  return c10::str(dtype_text(dtype), shape);
+}
+
+LoadedModel::LoadedModel(const at::Tensor& neff, const at::Tensor& metaneff,
+                         const std::string& options) {
+  Gil gil;
+  Ref module = checked(api().PyImport_ImportModule(bridge_name.load()));
+  Ref load = python::attribute(module, "load");
+  Ref text = checked(api().PyUnicode_FromStringAndSize(options.data(),
+                                                       static_cast<ssize_t>(options.size())));
+  Ref handle = checked(api().PyObject_CallFunctionObjArgs(
+      load.get(), memoryview(neff).get(), memoryview(metaneff).get(), text.get(), nullptr));
+  inputs_ = read_specs(python::attribute(handle, "inputs"));
+  outputs_ = read_specs(python::attribute(handle, "outputs"));
+  execute_ = python::attribute(handle, "execute").release();
+  handle_ = handle.release();
+  python::run_exit_handlers_at_exit();
+}
+
+LoadedModel::~LoadedModel() {
+  if (!python::alive()) {  // the device's memory goes with the process
+    return;
+  }
+  Gil gil;
+  Ref handle(handle_), execute(execute_);
+  Ref unload(api().PyObject_GetAttrString(handle.get(), "unload"));
+  if (unload.get() == nullptr ||
+      Ref(api().PyObject_CallFunctionObjArgs(unload.get(), nullptr)).get() == nullptr) {
+    api().PyErr_WriteUnraisable(handle.get());
+  }
+}
+
+std::vector<at::Tensor> LoadedModel::execute(at::TensorList inputs) const {
+  Gil gil;
+  Ref arguments = checked(api().PyTuple_New(static_cast<ssize_t>(inputs.size())));
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    api().PyTuple_SetItem(arguments.get(), static_cast<ssize_t>(i), memoryview(inputs[i]).release());
+  }
+  Ref results = checked(api().PyObject_CallFunctionObjArgs(execute_, arguments.get(), nullptr));
+  const auto count = static_cast<size_t>(python::length(results));
+  TORCH_CHECK(count == outputs_.size(), "neuron::Model: execute must return ", outputs_.size(),
+              " outputs, got ", count);
+  std::vector<at::Tensor> outputs;
+  outputs.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    outputs.push_back(output_tensor(python::item(results, static_cast<ssize_t>(i)), outputs_[i]));
+  }
+  return outputs;
+}
+
+}  // namespace neuron
+
+void neuron_set_bridge(const char* module_name) {
+  const size_t size = std::strlen(module_name) + 1;
+  neuron::bridge_name = static_cast<const char*>(std::memcpy(new char[size], module_name, size));
+}

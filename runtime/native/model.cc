@@ -1,0 +1,149 @@
+// Checks what a model is given, and registers the class and its operators with TorchScript.
+#include "model.h"
+
+#include <ATen/ops/from_blob.h>
+#include <torch/library.h>
+
+#include <memory>
+#include <sstream>
+#include <utility>
+
+namespace neuron {
+namespace {
+
+at::Tensor tensor_of(std::string bytes) {
+  auto owned = std::make_shared<std::string>(std::move(bytes));
+  return at::from_blob(owned->data(), {static_cast<int64_t>(owned->size())},
+                       [owned](void*) {}, at::kByte);
+}
+
+at::Tensor file_tensor(const char* name, const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.scalar_type() == at::kByte && tensor.dim() == 1, "neuron::Model: ", name,
+              " must be a one-dimensional uint8 tensor, got ",
+              type_text(tensor.scalar_type(), tensor.sizes()));
+  TORCH_CHECK(!tensor.is_meta(), "neuron::Model: ", name,
+              " must have data, got a tensor on the meta device");
+  return tensor.detach().cpu().contiguous();  // torch.jit.load(map_location=...) may have moved it
+}
+
+std::string type_of(const at::Tensor& tensor) {
+  return type_text(tensor.scalar_type(), tensor.sizes());
+}
+
+std::string list(const std::vector<TensorSpec>& specs) {
+  std::ostringstream text;
+  for (const TensorSpec& spec : specs) {
+    text << (&spec == specs.data() ? "" : ", ") << spec.name << " "
+         << type_text(spec.dtype, spec.shape);
+  }
+  return text.str();
+}
+
+[[noreturn]] void refuse_input(const char* who, size_t position, const TensorSpec& spec,
+                               const std::string& got) {
+  TORCH_CHECK_VALUE(false, who, ": input ", position, " ('", spec.name, "') was compiled for ",
+                    type_text(spec.dtype, spec.shape), ", got ", got);
+}
+
+// The tensor as contiguous CPU memory of just the declared type.
+at::Tensor admit(const char* who, size_t position, const TensorSpec& spec, const at::Tensor& given) {
+  if (!given.defined()) {
+    refuse_input(who, position, spec, "None");
+  }
+  if (given.layout() != at::kStrided || !given.device().is_cpu()) {
+    refuse_input(who, position, spec,
+                 c10::str(type_of(given), " on device ", given.device(), " with layout ",
+                          given.layout(), "; inputs must be dense CPU tensors"));
+  }
+  if (given.scalar_type() != spec.dtype || given.sizes() != at::IntArrayRef(spec.shape)) {
+    refuse_input(who, position, spec, type_of(given));
+  }
+  if (given.is_contiguous() && !given.is_conj() && !given.is_neg()) {
+    return given;
+  }
+  return given.detach().resolve_conj().resolve_neg().contiguous();
+}
+
+std::vector<at::Tensor> forward_v2(at::TensorList inputs, const c10::intrusive_ptr<Model>& model) {
+  return model->forward("neuron::forward_v2", inputs);
+}
+
+at::Tensor forward_v2_1(at::TensorList inputs, const c10::intrusive_ptr<Model>& model) {
+  std::vector<at::Tensor> outputs = model->forward("neuron::forward_v2_1", inputs);
+  TORCH_CHECK(outputs.size() == 1,
+              "neuron::forward_v2_1: the model must have one output, got ", outputs.size(),
+              "; try: neuron::forward_v2");
+  return std::move(outputs[0]);
+}
+
+c10::intrusive_ptr<Model> model_from_tensors(const at::Tensor& neff, const at::Tensor& metaneff,
+                                             std::string options) {
+  return c10::make_intrusive<Model>(neff, metaneff, std::move(options));
+}
+
+}  // namespace
+
+Model::Model(at::Tensor neff, at::Tensor metaneff, std::string options)
+    : neff_(file_tensor("neff", neff)),
+      metaneff_(file_tensor("metaneff", metaneff)),
+      options_(std::move(options)),
+      loaded_(neff_, metaneff_, options_) {}
+
+c10::intrusive_ptr<Model> Model::from_bytes(std::string neff, std::string metaneff) {
+  return c10::make_intrusive<Model>(tensor_of(std::move(neff)), tensor_of(std::move(metaneff)),
+                                    "{}");
+}
+
+c10::intrusive_ptr<Model> Model::from_state(ModelState state) {
+  auto& [version, options, neff, metaneff] = state;
+  TORCH_CHECK(version == kStateVersion, "neuron::Model: this library reads models of version ",
+              kStateVersion, ", got one saved as version ", version);
+  return c10::make_intrusive<Model>(std::move(neff), std::move(metaneff), std::move(options));
+}
+
+std::vector<std::string> Model::names(const std::vector<TensorSpec>& specs) {
+  std::vector<std::string> result;
+  for (const TensorSpec& spec : specs) {
+    result.push_back(spec.name);
+  }
+  return result;
+}
+
+std::vector<at::Tensor> Model::forward(const char* who, at::TensorList inputs) const {
+  const std::vector<TensorSpec>& specs = loaded_.inputs();
+  TORCH_CHECK_VALUE(inputs.size() == specs.size(), who, ": the model was compiled for ",
+                    specs.size(), " inputs (", list(specs), "), got ", inputs.size());
+  std::vector<at::Tensor> admitted;
+  admitted.reserve(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    admitted.push_back(admit(who, i, specs[i], inputs[i]));
+  }
+  return loaded_.execute(admitted);
+}
+
+TORCH_LIBRARY(neuron, library) {
+  library.class_<Model>("Model")
+      .def(torch::init(&Model::from_bytes))
+      .def("neff", &Model::neff)
+      .def("metaneff", &Model::metaneff)
+      .def("options", &Model::options)
+      .def("input_names", &Model::input_names)
+      .def("output_names", &Model::output_names)
+      .def_pickle([](const c10::intrusive_ptr<Model>& model) { return model->state(); },
+                  [](ModelState state) { return Model::from_state(std::move(state)); });
+
+  // A model may keep state on its device between calls: no call may be dropped, merged with an
+  // equal one, moved across another, or run while a graph is being simplified.
+  constexpr auto kHasSideEffects = c10::AliasAnalysisKind::CONSERVATIVE;
+  library.def(torch::schema("forward_v2(Tensor[] _0, __torch__.torch.classes.neuron.Model _1)"
+                            " -> Tensor[]", kHasSideEffects),
+              forward_v2);
+  library.def(torch::schema("forward_v2_1(Tensor[] _0, __torch__.torch.classes.neuron.Model _1)"
+                            " -> Tensor", kHasSideEffects),
+              forward_v2_1);
+  library.def("_model_from_tensors(Tensor neff, Tensor metaneff, str options='{}')"
+              " -> __torch__.torch.classes.neuron.Model",
+              model_from_tensors);
+}
+
+}  // namespace neuron

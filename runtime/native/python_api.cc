@@ -1,0 +1,216 @@
+// Finds Python in the process or starts it, and carries Python errors to C++.
+#include "python_api.h"
+
+#include <c10/util/Exception.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+namespace neuron::python {
+namespace {
+
+std::atomic<bool> forked_from_embedding{false};
+
+std::string setting(const char* variable, const char* built_in) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && *value != '\0' ? value : built_in;
+}
+
+void* open_libpython() {
+  const std::string path = setting("NEURON_EMULATOR_LIBPYTHON", NEURON_LIBPYTHON);
+  TORCH_CHECK(!path.empty(),
+              "neuron::Model: a program without Python needs a shared libpython to run models, and "
+              "the Python that built this library has none; "
+              "try: NEURON_EMULATOR_LIBPYTHON=/path/to/libpython3.X.so");
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  TORCH_CHECK(library != nullptr, "neuron::Model: libpython must be loadable, got ", dlerror(),
+              "; try: NEURON_EMULATOR_LIBPYTHON=/path/to/libpython3.X.so");
+  return library;
+}
+
+void* symbol(void* scope, const char* name) {
+  void* address = dlsym(scope, name);
+  TORCH_CHECK(address != nullptr,
+              "neuron::Model: needs Python 3.11 or newer, got one without the symbol ", name);
+  return address;
+}
+
+void append_to_path(const Api& python, const char* directory, size_t size) {
+  Object* text = python.PyUnicode_FromStringAndSize(directory, static_cast<ssize_t>(size));
+  Object* path = python.PySys_GetObject("path");  // borrowed
+  if (text == nullptr || path == nullptr || python.PyList_Append(path, text) != 0) {
+    python.PyErr_Clear();
+    TORCH_CHECK(false, "neuron::Model: Python's sys.path must be a list to add ", directory);
+  }
+  python.Py_DecRef(text);
+}
+
+// Starts Python as the executable of the environment would start: its pyvenv.cfg and site-packages
+// are found from its path. The calling thread does not keep the GIL.
+void start_interpreter(const Api& python) {
+  const std::string executable = setting("NEURON_EMULATOR_PYTHON", NEURON_PYTHON);
+  TORCH_CHECK(access(executable.c_str(), X_OK) == 0,
+              "neuron::Model: a program without Python needs the Python environment this library was "
+              "built in, got no executable at ", executable,
+              "; try: NEURON_EMULATOR_PYTHON=/path/to/venv/bin/python");
+  const wchar_t* name = python.Py_DecodeLocale(executable.c_str(), nullptr);
+  TORCH_CHECK(name != nullptr, "neuron::Model: cannot decode the path ", executable);
+  python.Py_SetProgramName(name);  // kept by Python for its whole life
+  python.Py_InitializeEx(0);
+  append_to_path(python, NEURON_SOURCE_ROOT, sizeof(NEURON_SOURCE_ROOT) - 1);
+  python.PyEval_SaveThread();
+  pthread_atfork(nullptr, nullptr, [] { forked_from_embedding = true; });
+}
+
+Api find_python() {
+  const bool present = dlsym(RTLD_DEFAULT, "Py_IsInitialized") != nullptr;
+  void* scope = present ? RTLD_DEFAULT : open_libpython();
+  symbol(scope, "Py_Version");  // new in 3.11
+  Api found{};
+#define NEURON_FIND(result, name, arguments) \
+  found.name = reinterpret_cast<result(*) arguments>(symbol(scope, #name));
+  NEURON_PYTHON_FUNCTIONS(NEURON_FIND)
+#undef NEURON_FIND
+  found.embedded = found.Py_IsInitialized() == 0;
+  if (found.embedded) {
+    start_interpreter(found);
+  }
+#define NEURON_FIND(name) found.name = *static_cast<Object**>(symbol(scope, #name));
+  NEURON_PYTHON_EXCEPTIONS(NEURON_FIND)
+#undef NEURON_FIND
+  return found;
+}
+
+// What Python would print for the exception, traceback included.
+std::string formatted(const Ref& value) {
+  const Api& python = api();
+  Ref module = checked(python.PyImport_ImportModule("traceback"));
+  Ref format = attribute(module, "format_exception");
+  Ref lines = checked(python.PyObject_CallFunctionObjArgs(format.get(), value.get(), nullptr));
+  Ref empty = checked(python.PyUnicode_FromStringAndSize("", 0));
+  return text(checked(python.PyUnicode_Join(empty.get(), lines.get())));
+}
+
+void call(const Ref& object, const char* method) {
+  checked(api().PyObject_CallFunctionObjArgs(attribute(object, method).get(), nullptr));
+}
+
+void run_exit_handlers() {
+  if (!alive()) {
+    return;
+  }
+  Gil gil;
+  try {
+    call(checked(api().PyImport_ImportModule("atexit")), "_run_exitfuncs");
+    for (const char* name : {"stdout", "stderr"}) {
+      Object* stream = api().PySys_GetObject(name);  // borrowed
+      api().Py_IncRef(stream);
+      call(Ref(stream), "flush");
+    }
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "neuron::Model: at exit: %s\n", error.what());
+  }
+}
+
+}  // namespace
+
+const Api& api() {
+  static const Api found = find_python();
+  return found;
+}
+
+bool alive() noexcept {
+  return !forked_from_embedding.load(std::memory_order_relaxed) && api().Py_IsInitialized() != 0;
+}
+
+void run_exit_handlers_at_exit() {
+  static std::once_flag once;
+  if (!api().embedded) {
+    return;
+  }
+  std::call_once(once, [] { std::atexit(run_exit_handlers); });
+}
+
+Gil::Gil() {
+  TORCH_CHECK(alive(), "neuron::Model: the Python interpreter that runs the model must be alive, got "
+              "one that has exited, or a forked child of the process that loaded the model");
+  state_ = api().PyGILState_Ensure();
+}
+
+Gil::~Gil() { api().PyGILState_Release(state_); }
+
+Ref checked(Object* object) {
+  if (object == nullptr) {
+    throw_python_error();
+  }
+  return Ref(object);
+}
+
+void throw_python_error() {
+  const Api& python = api();
+  Object* fetched[3] = {nullptr, nullptr, nullptr};
+  python.PyErr_Fetch(&fetched[0], &fetched[1], &fetched[2]);
+  python.PyErr_NormalizeException(&fetched[0], &fetched[1], &fetched[2]);
+  Ref type(fetched[0]), value(fetched[1]), traceback(fetched[2]);
+  if (traceback.get() != nullptr) {
+    python.PyException_SetTraceback(value.get(), traceback.get());
+  }
+  const auto is = [&](Object* other) {
+    return python.PyErr_GivenExceptionMatches(type.get(), other) != 0;
+  };
+  const auto message = [&] { return text(checked(python.PyObject_Str(value.get()))); };
+  if (is(python.PyExc_KeyboardInterrupt)) {
+    python.PyErr_SetInterrupt();  // C++ cannot carry it: have it raised again once Python goes on
+    C10_THROW_ERROR(Error, "KeyboardInterrupt");
+  }
+  if (is(python.PyExc_NotImplementedError)) {
+    C10_THROW_ERROR(NotImplementedError, message());
+  }
+  if (is(python.PyExc_ValueError)) {
+    C10_THROW_ERROR(ValueError, message());
+  }
+  if (is(python.PyExc_RuntimeError)) {
+    C10_THROW_ERROR(Error, message());
+  }
+  C10_THROW_ERROR(Error, formatted(value));
+}
+
+Ref attribute(const Ref& object, const char* name) {
+  return checked(api().PyObject_GetAttrString(object.get(), name));
+}
+
+Ref item(const Ref& sequence, ssize_t index) {
+  return checked(api().PySequence_GetItem(sequence.get(), index));
+}
+
+ssize_t length(const Ref& sequence) {
+  const ssize_t size = api().PySequence_Size(sequence.get());
+  if (size < 0) {
+    throw_python_error();
+  }
+  return size;
+}
+
+std::string text(const Ref& unicode) {
+  ssize_t size = 0;
+  const char* data = api().PyUnicode_AsUTF8AndSize(unicode.get(), &size);
+  if (data == nullptr) {
+    throw_python_error();
+  }
+  return {data, static_cast<size_t>(size)};
+}
+
+long long integer(const Ref& number) {
+  const long long value = api().PyLong_AsLongLong(number.get());
+  if (value == -1 && api().PyErr_Occurred() != nullptr) {
+    throw_python_error();
+  }
+  return value;
+}
+
+}  // namespace neuron::python

@@ -1,0 +1,176 @@
+// The part of Python's stable C API that the library uses, found at run time with dlsym.
+//
+// The library links no libpython: inside Python it uses the interpreter that is there; in a plain
+// C++ program it loads libpython and starts an interpreter of its own. The declarations below
+// restate the stable ABI of Python 3.11 (no Python headers are needed to build).
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <utility>
+
+struct _object;
+struct _typeobject;
+
+namespace neuron::python {
+
+using Object = ::_object;
+using TypeObject = ::_typeobject;
+
+struct ObjectHead {
+  ssize_t refcount;
+  TypeObject* type;
+};
+
+struct Buffer {
+  void* data;
+  Object* exporter;
+  ssize_t size;
+  ssize_t itemsize;
+  int readonly;
+  int ndim;
+  char* format;
+  ssize_t* shape;
+  ssize_t* strides;
+  ssize_t* suboffsets;
+  void* internal;
+};
+
+struct TypeSlot {
+  int slot;
+  void* function;
+};
+
+struct TypeSpec {
+  const char* name;
+  int basicsize;
+  int itemsize;
+  unsigned int flags;
+  TypeSlot* slots;
+};
+
+constexpr int kSlotGetBuffer = 1;
+constexpr int kSlotDealloc = 52;
+constexpr unsigned int kDisallowInstantiation = 1u << 7;
+constexpr int kBufferSimple = 0;
+
+// result, name, arguments
+#define NEURON_PYTHON_FUNCTIONS(X)                                                       \
+  X(int, Py_IsInitialized, (void))                                                       \
+  X(void, Py_InitializeEx, (int install_signal_handlers))                                \
+  X(void, Py_SetProgramName, (const wchar_t*))                                           \
+  X(wchar_t*, Py_DecodeLocale, (const char*, size_t*))                                   \
+  X(void*, PyEval_SaveThread, (void))                                                    \
+  X(int, PyGILState_Ensure, (void))                                                      \
+  X(void, PyGILState_Release, (int))                                                     \
+  X(void, Py_IncRef, (Object*))                                                          \
+  X(void, Py_DecRef, (Object*))                                                          \
+  X(Object*, PyImport_ImportModule, (const char*))                                       \
+  X(Object*, PySys_GetObject, (const char*))                                             \
+  X(Object*, PyObject_GetAttrString, (Object*, const char*))                             \
+  X(Object*, PyObject_CallFunctionObjArgs, (Object*, ...))                               \
+  X(Object*, PyObject_Str, (Object*))                                                    \
+  X(int, PyList_Append, (Object*, Object*))                                              \
+  X(Object*, PyTuple_New, (ssize_t))                                                     \
+  X(int, PyTuple_SetItem, (Object*, ssize_t, Object*))                                   \
+  X(ssize_t, PySequence_Size, (Object*))                                                 \
+  X(Object*, PySequence_GetItem, (Object*, ssize_t))                                     \
+  X(long long, PyLong_AsLongLong, (Object*))                                             \
+  X(Object*, PyUnicode_FromStringAndSize, (const char*, ssize_t))                        \
+  X(const char*, PyUnicode_AsUTF8AndSize, (Object*, ssize_t*))                           \
+  X(Object*, PyUnicode_Join, (Object*, Object*))                                         \
+  X(int, PyObject_GetBuffer, (Object*, Buffer*, int))                                    \
+  X(void, PyBuffer_Release, (Buffer*))                                                   \
+  X(int, PyBuffer_FillInfo, (Buffer*, Object*, void*, ssize_t, int readonly, int flags)) \
+  X(Object*, PyMemoryView_FromObject, (Object*))                                         \
+  X(Object*, PyType_FromSpec, (TypeSpec*))                                               \
+  X(Object*, PyType_GenericAlloc, (TypeObject*, ssize_t))                                \
+  X(void, PyObject_Free, (void*))                                                        \
+  X(Object*, PyErr_Occurred, (void))                                                     \
+  X(void, PyErr_Fetch, (Object**, Object**, Object**))                                   \
+  X(void, PyErr_NormalizeException, (Object**, Object**, Object**))                      \
+  X(int, PyException_SetTraceback, (Object*, Object*))                                   \
+  X(int, PyErr_GivenExceptionMatches, (Object*, Object*))                                \
+  X(void, PyErr_SetInterrupt, (void))                                                    \
+  X(void, PyErr_WriteUnraisable, (Object*))                                              \
+  X(void, PyErr_Clear, (void))
+
+// Borrowed references that live as long as the interpreter.
+#define NEURON_PYTHON_EXCEPTIONS(X) \
+  X(PyExc_RuntimeError)             \
+  X(PyExc_ValueError)               \
+  X(PyExc_NotImplementedError)      \
+  X(PyExc_KeyboardInterrupt)
+
+struct Api {
+#define NEURON_DECLARE(result, name, arguments) result(*name) arguments;
+  NEURON_PYTHON_FUNCTIONS(NEURON_DECLARE)
+#undef NEURON_DECLARE
+#define NEURON_DECLARE(name) Object* name;
+  NEURON_PYTHON_EXCEPTIONS(NEURON_DECLARE)
+#undef NEURON_DECLARE
+  bool embedded;  // the library started this interpreter
+};
+
+// The API; the first call finds the interpreter or starts one, and throws c10::Error if it cannot.
+const Api& api();
+
+// Whether Python may be entered: it has not been finalised, and this is not the forked child of a
+// process whose interpreter the library had started. Once false it stays false, and what Python
+// owns is left to the operating system.
+bool alive() noexcept;
+
+// Has Python's own exit handlers run when the C++ program ends; does something once, and only for
+// an interpreter the library started. Called after the first load, so that libraries imported by
+// then are torn down after the handlers.
+void run_exit_handlers_at_exit();
+
+// Holds the GIL; throws c10::Error where Python may not be entered.
+class Gil {
+ public:
+  Gil();
+  ~Gil();
+  Gil(const Gil&) = delete;
+  Gil& operator=(const Gil&) = delete;
+
+ private:
+  int state_;
+};
+
+// An owned reference; made and dropped only while the GIL is held.
+class Ref {
+ public:
+  Ref() = default;
+  explicit Ref(Object* owned) : object_(owned) {}
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Ref& operator=(Ref&& other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Ref() {
+    if (object_ != nullptr) {
+      api().Py_DecRef(object_);
+    }
+  }
+  Object* get() const { return object_; }
+  Object* release() { return std::exchange(object_, nullptr); }
+
+ private:
+  Object* object_ = nullptr;
+};
+
+// Takes a new reference, or throws the Python error that is set: ValueError and
+// NotImplementedError as c10's, RuntimeError as c10::Error, each with its own message; any other
+// type, which nobody raised on purpose, as c10::Error with the whole Python traceback.
+Ref checked(Object* object);
+
+[[noreturn]] void throw_python_error();
+
+Ref attribute(const Ref& object, const char* name);
+Ref item(const Ref& sequence, ssize_t index);
+ssize_t length(const Ref& sequence);
+std::string text(const Ref& unicode);
+long long integer(const Ref& number);
+
+}  // namespace neuron::python

@@ -1,0 +1,1 @@
+"""The tracing implementation, under the module path that AWS's packages give it."""

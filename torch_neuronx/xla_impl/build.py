@@ -1,0 +1,175 @@
+"""From a callable to a traced module: capture, bind, compile, write the work directory, wrap."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hlo_frontend.capture import Capture, Input, State, capture
+from hlo_frontend.hlo.proto import write_module
+from hlo_frontend.hlo.text import print_module
+from hlo_frontend.hlo.types import ELEMENT_TYPES, Shape
+from neff.compile import Compiled, compile_module
+from neff.files import write_atomically
+from neff.options import CompileOptions, parse_options
+from neff.pipeline import PassRecord
+from neff.program import Kind, Variable
+from neff.program import Weight as BoundWeight
+from torch_neuronx.version import __version__
+from torch_neuronx.xla_impl.module import NeuronModule
+
+logger = logging.getLogger("Neuron")
+
+
+def trace_model(
+    func: Callable[..., Any],
+    example_inputs: Any,
+    *,
+    input_output_aliases: Mapping[torch.Tensor, int] | None,
+    compiler_workdir: str | None,
+    compiler_args: str | Sequence[str] | None,
+    inline_weights_to_neff: bool,
+    cpu_backend: bool,
+) -> torch.jit.ScriptModule:
+    """What `torch_neuronx.trace` does, with every keyword given."""
+    options = parse_options(compiler_args)
+    if cpu_backend and "--target" not in " ".join(_words(compiler_args)):
+        raise ValueError(
+            "torch_neuronx.trace: cpu_backend=True must be combined with --target in "
+            f"compiler_args, got {compiler_args!r}"
+        )
+    workdir = _work_directory(compiler_workdir)
+    start = time.perf_counter()
+    captured = capture(func, example_inputs, input_output_aliases=input_output_aliases)
+    _report(PassRecord("capture", time.perf_counter() - start, _size(captured), True))
+    if workdir is not None:
+        _write_hlo(workdir, captured, options, compiler_args)
+    inputs, binding = bind(captured, inline_weights_to_neff)
+    compiled = compile_module(
+        captured.module, inputs, binding, options=options, dump=workdir, observe=_report
+    )
+    if workdir is not None:
+        _write_neff(workdir, compiled)
+    weights = {} if inline_weights_to_neff else _weights(captured)
+    del inputs
+    return wrap(captured, compiled, weights)
+
+
+def _words(arguments: str | Sequence[str] | None) -> list[str]:
+    return shlex.split(arguments) if isinstance(arguments, str) else list(arguments or ())
+
+
+def _size(captured: Capture) -> int:
+    return len(captured.module.entry.instructions)
+
+
+def _report(record: PassRecord) -> None:
+    logger.info(
+        "%-32s %8.3f s  %6d instructions", record.name, record.seconds, record.instructions,
+        extra={"record": record},
+    )
+
+
+def bind(captured: Capture, inline_weights: bool) -> tuple[list[Variable], list[int]]:
+    """The program's inputs, and for each HLO parameter which of them it is.
+
+    First all the caller's inputs, then states, then weights: bound to their values where they go
+    into the NEFF, else inputs like the caller's.
+    """
+    inputs = [Variable(s.name, Shape(s.dtype, s.dims)) for s in captured.inputs]
+    states = [p for p in captured.parameters if isinstance(p, State)]
+    inputs += [_bound(p.name, p.tensor, Kind.STATE) for p in states]
+    place: dict[str, int] = {p.name: len(captured.inputs) + n for n, p in enumerate(states)}
+    for name, tensor in _weights(captured).items():
+        place[name] = len(inputs)
+        if inline_weights:
+            inputs.append(_bound(name, tensor, Kind.WEIGHT))
+        else:
+            inputs.append(Variable(name, _shape(host_array(tensor))))
+    binding = [p.index if isinstance(p, Input) else place[p.name] for p in captured.parameters]
+    return inputs, binding
+
+
+def _weights(captured: Capture) -> dict[str, torch.Tensor]:
+    """The weights by name, in the order of the parameters."""
+    return {
+        p.name: p.tensor for p in captured.parameters if not isinstance(p, Input | State)
+    }
+
+
+def _bound(name: str, tensor: torch.Tensor, kind: Kind) -> Variable:
+    weight = BoundWeight.of(host_array(tensor))
+    return Variable(name, weight.shape, kind, weight)
+
+
+def _shape(array: np.ndarray) -> Shape:
+    return BoundWeight.of(array).shape
+
+
+def host_array(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor's values as numpy, sharing its memory where they lie in order."""
+    plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
+    if plain.dtype is torch.bfloat16:
+        return plain.view(torch.int16).numpy().view(ELEMENT_TYPES["bf16"].numpy)
+    return plain.numpy()
+
+
+def _work_directory(path: str | None) -> Path | None:
+    """The work directory, made and known to be writable before any work is done."""
+    if path is None:
+        return None
+    workdir = Path(path)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_atomically(workdir / "log-neuron-cc.txt", b"")
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"torch_neuronx.trace: compiler_workdir must be a directory that can be written to "
+            f"({error.strerror})",
+            str(path),
+        ) from error
+    return workdir
+
+
+def _write_hlo(
+    workdir: Path,
+    captured: Capture,
+    options: CompileOptions,
+    arguments: str | Sequence[str] | None,
+) -> None:
+    write_atomically(workdir / "graph.hlo", write_module(captured.module))
+    write_atomically(workdir / "graph.hlo.txt", print_module(captured.module).encode())
+    words = _words(arguments)
+    if not any(w.startswith("--target") for w in words):
+        words = [f"--target={options.target}", *words]
+    command = ["neuronx-cc", "compile", "--framework=XLA", "graph.hlo", "--output=graph.neff"]
+    write_atomically(workdir / "command.txt", shlex.join([*command, *words]).encode() + b"\n")
+
+
+def _write_neff(workdir: Path, compiled: Compiled) -> None:
+    write_atomically(workdir / "graph.neff", compiled.neff)
+    write_atomically(workdir / "metaneff.pb", compiled.metaneff)
+    lines = [f"neuron emulator {__version__}, target {compiled.program.target}"]
+    lines += [
+        f"{s.name} finished after {s.seconds:.3f} seconds, {s.instructions} instructions"
+        for s in compiled.stages
+    ]
+    write_atomically(workdir / "log-neuron-cc.txt", "\n".join([*lines, ""]).encode())
+
+
+def wrap(
+    captured: Capture, compiled: Compiled, weights: Mapping[str, torch.Tensor]
+) -> torch.jit.ScriptModule:
+    """The traced module: loads the NEFF on a NeuronCore and calls it by one operator."""
+    neff = torch.frombuffer(compiled.neff, dtype=torch.uint8)
+    metaneff = torch.frombuffer(bytearray(compiled.metaneff), dtype=torch.uint8)
+    model = torch.ops.neuron._model_from_tensors(neff, metaneff)
+    return NeuronModule(model, captured, weights).traced()

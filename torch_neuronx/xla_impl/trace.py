@@ -1,0 +1,76 @@
+"""`torch_neuronx.trace`: capture a callable, compile it, and wrap the NEFF as a ScriptModule."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+logger = logging.getLogger("Neuron")
+# The keywords in the order in which they may still be given by position.
+KEYWORDS = (
+    "input_output_aliases",
+    "compiler_workdir",
+    "compiler_args",
+    "partitioner_config",
+    "inline_weights_to_neff",
+    "cpu_backend",
+)
+
+
+def trace(
+    func: torch.nn.Module | Callable[..., Any],
+    example_inputs: Any,
+    *positional: Any,
+    input_output_aliases: dict[torch.Tensor, int] | None = None,
+    compiler_workdir: str | None = None,
+    compiler_args: str | Sequence[str] | None = None,
+    partitioner_config: object | None = None,
+    inline_weights_to_neff: bool = True,
+    cpu_backend: bool = False,
+) -> torch.jit.ScriptModule:
+    """Compile a module or function into a TorchScript module with one fused operator.
+
+    `example_inputs` (a tensor, or a tuple, list or dict of them, nested) fixes shapes and element
+    types. `input_output_aliases` maps tensors that `func` holds to the index of the output, in the
+    flattened result, that is their next value: they stay on the NeuronCore. `compiler_workdir`
+    receives the HLO, the NEFF and the logs. `compiler_args` are neuronx-cc options. With
+    `inline_weights_to_neff=False` the weights are parameters of the result's `weights` submodule.
+
+    Raises hlo_frontend.errors.CaptureError where `func` cannot be captured as one graph,
+    neff.errors.CompileError and OptionError where it cannot be compiled.
+    Source: AWS Neuron documentation, PyTorch Neuron tracing API for inference.
+    """
+    given = dict(zip(KEYWORDS, positional, strict=False))
+    if positional:
+        if len(positional) > len(KEYWORDS):
+            raise TypeError(
+                f"torch_neuronx.trace: takes at most {2 + len(KEYWORDS)} arguments, "
+                f"got {2 + len(positional)}"
+            )
+        warnings.warn(
+            f"torch_neuronx.trace: {', '.join(given)} should be given by keyword; "
+            "positional use is deprecated",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+    keywords = {
+        "input_output_aliases": input_output_aliases,
+        "compiler_workdir": compiler_workdir,
+        "compiler_args": compiler_args,
+        "partitioner_config": partitioner_config,
+        "inline_weights_to_neff": inline_weights_to_neff,
+        "cpu_backend": cpu_backend,
+        **given,
+    }
+    if keywords.pop("partitioner_config") is not None:
+        raise NotImplementedError(
+            "torch_neuronx.trace: partitioner_config is not built yet; "
+            "every operator must compile for Neuron"
+        )
+    from torch_neuronx.xla_impl.pipeline import trace_model
+
+    return trace_model(func, example_inputs, **keywords)
