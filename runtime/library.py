@@ -116,7 +116,7 @@ def _python() -> str:
 
 
 def _libpython() -> str:
-    """The shared libpython of this Python, which programs without Python load; "" if it has none."""
+    """The shared libpython of this Python, which programs without Python load; "" if none."""
     directories = sysconfig.get_config_vars("LIBDIR", "LIBPL")
     names = sysconfig.get_config_vars("INSTSONAME", "LDLIBRARY")
     for directory in filter(None, directories):

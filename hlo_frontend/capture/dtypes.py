@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ml_dtypes
+import numpy as np
 import torch
 
 from hlo_frontend.errors import CaptureError
@@ -34,3 +36,10 @@ def element_type(tensor: torch.Tensor, what: str) -> str:
             f"capture: the dtype of {what} must be one of {valid}, "
             f"got {str(tensor.dtype).removeprefix('torch.')}"
         ) from None
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """The values of a CPU tensor; bfloat16, which numpy lacks, as ml_dtypes has it."""
+    if tensor.dtype is torch.bfloat16:
+        return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.contiguous().numpy()

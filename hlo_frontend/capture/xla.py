@@ -76,6 +76,19 @@ def identity(tensor: torch.Tensor) -> torch.Tensor:
     return torch.ops.aten.view_copy.default(tensor, list(tensor.shape))
 
 
+def functional(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in the wrapper that records updates in place, as the program must see it."""
+    if torch._is_functional_tensor(tensor):
+        return tensor
+    return torch._to_functional_tensor(tensor)
+
+
+def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
+    """The current value of a wrapped lazy tensor, as kernels below the wrapper return it."""
+    torch._sync(tensor)
+    return torch._from_functional_tensor(tensor)
+
+
 def tensor_id(tensor: torch.Tensor) -> int:
     """The number by which `leaves` refers to a placeholder."""
     return extension()._xla_get_tensor_id(tensor)
@@ -84,6 +97,11 @@ def tensor_id(tensor: torch.Tensor) -> int:
 def leaves(tensors: Sequence[torch.Tensor]) -> list[tuple[int, torch.Tensor]]:
     """What the graph of these lazy tensors reads, in the order of its HLO parameters."""
     return list(zip(*extension()._get_tensors_xla_device_data_node(list(tensors)), strict=True))
+
+
+def is_seed(leaf: int) -> bool:
+    """Whether a leaf is the seed that random numbers are drawn from."""
+    return leaf == extension()._get_seed_info_id()
 
 
 def hlo_proto(tensors: Sequence[torch.Tensor]) -> bytes:
@@ -102,6 +120,11 @@ def evaluate(tensor: torch.Tensor, values: Sequence[torch.Tensor]) -> torch.Tens
         return result.cpu()
     finally:
         ext._set_allow_execution(False)
+
+
+def is_execution_error(error: RuntimeError) -> bool:
+    """Whether an operator failed because it would have run the graph made so far."""
+    return "Unexpected execution happens" in str(error)
 
 
 def fetch(leaf: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ def _is_redundant(opcode: str, name: str, value: Any, first_operand: AnyShape | 
     if OPS[opcode].attrs.get(name, True):
         return False
     if name == "type":
-        return value == default_comparison_type(first_operand)
+        return bool(value == default_comparison_type(first_operand))
     if name == "operand_precision":
         return all(p == "default" for p in value)
-    return value == ATTRIBUTES[name].default
+    return bool(value == ATTRIBUTES[name].default)

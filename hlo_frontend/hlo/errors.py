@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class HloError(ValueError):
-    """A file, a text or an instruction that is not well-formed HLO; the message says what must hold."""
+    """A file, text or instruction that is not well-formed HLO; the message says what must hold."""

@@ -11,7 +11,7 @@ from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape, element_type_of
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """An array constant. `data` holds the elements row-major, little-endian, as numpy stores them."""
+    """An array constant. `data` holds the elements row-major, little-endian, as numpy does."""
 
     shape: Shape
     data: bytes

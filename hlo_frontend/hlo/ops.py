@@ -1,7 +1,8 @@
-"""The table that says what every HLO opcode is: arity, attributes, called computations, shape rule.
+"""The table that says what every HLO opcode is: arity, attributes, calls, shape rule.
 
-One row per opcode that torch-xla, TensorFlow and JAX emit for programs of static shape. The readers,
-the printers, the builder and the verifier are total over it.
+One row per opcode that torch-xla, TensorFlow and JAX emit for programs of static shape. The
+readers, the printers, the builder and the verifier are total over it. Attributes stand in the order
+XLA prints them.
 """
 
 from __future__ import annotations
@@ -177,14 +178,14 @@ _define(
     "custom-call",
     None,
     special.custom_call,
-    attrs="custom_call_target custom_call_has_side_effect? api_version? schedule? "
-    "operand_layout_constraints? output_to_operand_aliasing?",
+    attrs="custom_call_target operand_layout_constraints? output_to_operand_aliasing? "
+    "custom_call_has_side_effect? schedule? api_version?",
     calls=None,
 )
 
 _define("copy", 1, elementwise.same, Trait.MOVEMENT, Trait.IDEMPOTENT)
-_define("domain", 1, elementwise.same, attrs="domain_entry_sharding? domain_exit_sharding?")
-_define("optimization-barrier", 1, elementwise.same)
+_define("domain", 1, elementwise.same, attrs="domain")
+_define("opt-barrier", 1, elementwise.same)
 _define("bitcast", 1, move.bitcast)
 _define("bitcast-convert", 1, move.bitcast_convert)
 _define("reshape", 1, move.reshape, Trait.MOVEMENT)
@@ -265,7 +266,7 @@ _define(
     range(1, 2**31),
     control.all_reduce,
     Trait.COLLECTIVE,
-    attrs="replica_groups channel_id? use_global_device_ids?",
+    attrs="channel_id? replica_groups use_global_device_ids?",
     calls=1,
 )
 _define(
@@ -273,14 +274,14 @@ _define(
     range(1, 2**31),
     control.all_gather,
     Trait.COLLECTIVE,
-    attrs="replica_groups channel_id? use_global_device_ids? dimensions",
+    attrs="channel_id? replica_groups dimensions use_global_device_ids?",
 )
 _define(
     "reduce-scatter",
     range(1, 2**31),
     control.reduce_scatter,
     Trait.COLLECTIVE,
-    attrs="replica_groups channel_id? use_global_device_ids? dimensions",
+    attrs="channel_id? replica_groups dimensions use_global_device_ids?",
     calls=1,
 )
 _define(
@@ -288,21 +289,21 @@ _define(
     range(1, 2**31),
     control.all_to_all,
     Trait.COLLECTIVE,
-    attrs="replica_groups channel_id? use_global_device_ids? dimensions?",
+    attrs="channel_id? replica_groups dimensions? use_global_device_ids?",
 )
 _define(
     "collective-broadcast",
     range(1, 2**31),
     control.collective_same,
     Trait.COLLECTIVE,
-    attrs="replica_groups channel_id? use_global_device_ids?",
+    attrs="channel_id? replica_groups use_global_device_ids?",
 )
 _define(
     "collective-permute",
     range(1, 2**31),
     control.collective_same,
     Trait.COLLECTIVE,
-    attrs="source_target_pairs channel_id? use_global_device_ids?",
+    attrs="channel_id? source_target_pairs use_global_device_ids?",
 )
 
 

@@ -1,4 +1,4 @@
-"""Attributes between the fields of an HloInstructionProto and data, one codec per attribute name."""
+"""Attributes between fields of HloInstructionProto and data, one codec per attribute name."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from hlo_frontend.hlo.proto_shape import (
     write_shape,
 )
 from hlo_frontend.hlo.schema import MESSAGES
+from hlo_frontend.hlo.sharding import sharding_bytes
 from hlo_frontend.hlo.vocabulary import ATTRIBUTES
 
 
@@ -86,7 +87,7 @@ def _optional_enum(field: str, names: tuple[str, ...]) -> Codec:
 
 
 def _records(field: str, names: tuple[str, ...], make: Callable[..., Any]) -> Codec:
-    """A repeated message of scalars; `make` builds a value that iterates in the order of `names`."""
+    """A repeated message of scalars; the values `make` builds iterate in the order of `names`."""
 
     def write(proto: Any, values: Iterable[Iterable[Any]]) -> None:
         for value in values:
@@ -232,19 +233,23 @@ def _write_groups(proto: Any, value: tuple[tuple[int, ...], ...]) -> None:
         proto.collective_device_list.replica_groups.add(replica_ids=group)
 
 
-def _raw(field: str) -> Codec:
-    """A sub-message kept as its bytes."""
+def _read_sharding(proto: Any) -> bytes | None:
+    return sharding_bytes(proto.sharding) if proto.HasField("sharding") else None
 
-    def read(proto: Any) -> bytes | None:
-        if not proto.HasField(field):
-            return None
-        return getattr(proto, field).SerializeToString(deterministic=True)
 
-    def write(proto: Any, value: bytes) -> None:
+def _write_sharding(proto: Any, value: bytes) -> None:
+    proto.sharding.SetInParent()
+    proto.sharding.MergeFromString(value)
+
+
+def _read_domain(proto: Any) -> tuple[bytes, bytes]:
+    return sharding_bytes(proto.domain_entry_sharding), sharding_bytes(proto.domain_exit_sharding)
+
+
+def _write_domain(proto: Any, value: tuple[bytes, bytes]) -> None:
+    for field, data in zip(("domain_entry_sharding", "domain_exit_sharding"), value, strict=True):
         getattr(proto, field).SetInParent()
-        getattr(proto, field).MergeFromString(value)
-
-    return Codec(read, write)
+        getattr(proto, field).MergeFromString(data)
 
 
 def _read_constraints(proto: Any) -> Any:
@@ -381,9 +386,8 @@ CODECS: dict[str, Codec] = {
     "channel_id": Codec(_read_channel, lambda p, v: setattr(p, "channel_id", v)),
     "use_global_device_ids": _present("use_global_device_ids"),
     "source_target_pairs": _records("source_target_pairs", ("source", "target"), _tuple),
-    "domain_entry_sharding": _raw("domain_entry_sharding"),
-    "domain_exit_sharding": _raw("domain_exit_sharding"),
-    "sharding": _raw("sharding"),
+    "domain": Codec(_read_domain, _write_domain),
+    "sharding": Codec(_read_sharding, _write_sharding),
     "frontend_attributes": Codec(
         lambda p: read_frontend_attributes(p) or None, write_frontend_attributes
     ),

@@ -84,8 +84,7 @@ def reducer(called: Signature, types: Sequence[str], what: str = "to_apply") -> 
 
 
 def result_type(operands: Sequence[Shape], declared: AnyShape) -> str:
-    """Element type of a contraction, which the instruction chooses among those of the same class."""
-    first = operands[0]
+    """Element type of a contraction, which the instruction chooses among those of its class."""
     if not isinstance(declared, Shape):
         fail("result must be an array", declared)
     classes = {
@@ -97,4 +96,4 @@ def result_type(operands: Sequence[Shape], declared: AnyShape) -> str:
             *operands,
             declared,
         )
-    return declared.dtype if declared.dtype != first.dtype else first.dtype
+    return declared.dtype

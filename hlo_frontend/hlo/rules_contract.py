@@ -64,7 +64,7 @@ def _paired(
 
 
 def convolution(operands: Operands, attrs: Attrs, declared: AnyShape, called: Called) -> AnyShape:
-    """Batch, output features and one size per place of the window, as `dim_labels` arranges them."""
+    """Batch, output features and the places of the window, as `dim_labels` arranges them."""
     image, kernel = array(operands[0]), array(operands[1])
     n: ConvolutionDimensionNumbers = attrs["dim_labels"]
     groups, batch_groups = attrs["feature_group_count"], attrs["batch_group_count"]

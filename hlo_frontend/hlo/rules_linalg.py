@@ -67,14 +67,14 @@ _OTHER = {"c64": "f32", "c128": "f64", "f32": "c64", "f64": "c128"}
 
 
 def fft(operands: Operands, attrs: Attrs, declared: AnyShape, called: Called) -> AnyShape:
-    """A transform over the last `fft_length` dimensions; the real side of one holds all its sizes."""
+    """A transform over the last dimensions; `fft_length` are their sizes on its real side."""
     kind, halved_in, halved_out = _FFT[attrs["fft_type"]]
     operand, lengths = array(operands[0], frozenset({kind})), attrs["fft_length"]
     if operand.dtype not in _OTHER:
         fail("element type must be f32, f64, c64 or c128", operand)
     if not 1 <= len(lengths) <= min(3, operand.rank):
         fail(f"fft_length must hold 1 to {min(3, operand.rank)} sizes", list(lengths))
-    half = lengths[:-1] + (lengths[-1] // 2 + 1,)
+    half = (*lengths[:-1], lengths[-1] // 2 + 1)
     expected = half if halved_in else lengths
     if operand.dims[-len(lengths) :] != expected:
         fail(f"last sizes of the operand must be {list(expected)}", operand)

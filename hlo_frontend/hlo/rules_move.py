@@ -99,7 +99,7 @@ def slice_(operands: Operands, attrs: Attrs, declared: AnyShape, called: Called)
 
 
 def pad(operands: Operands, attrs: Attrs, declared: AnyShape, called: Called) -> AnyShape:
-    """Each dimension grows by low, high and, between elements, interior; low and high may shrink."""
+    """Each dimension grows by low and high, which may be negative, and by interior in each gap."""
     operand, padding = array(operands[0]), attrs["padding"]
     scalar(operands[1], operand.dtype, "padding value")
     per_dimension(padding, operand, "padding")

@@ -1,4 +1,4 @@
-"""Shape rules of the opcodes that make values: parameters, constants, random bits, foreign calls."""
+"""Shape rules of the opcodes that make values: parameters, constants, random bits, calls out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The attributes HLO instructions can carry: what values each takes and what XLA's text leaves out."""
+"""The attributes of HLO instructions: what values each takes, what XLA's text leaves out."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute("unit_diagonal", *_BOOL, default=False),
         Attribute("transpose_a", *_one_of(*TRANSPOSES)),
         Attribute("k", *_INT),
-        Attribute("largest", *_BOOL, default=False),
+        Attribute("largest", *_BOOL),
         Attribute("kind", *_STR),
         Attribute("custom_call_target", *_STR),
         Attribute("custom_call_has_side_effect", *_BOOL, default=False),
@@ -192,8 +192,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute("channel_id", *_INT),
         Attribute("use_global_device_ids", *_BOOL, default=False),
         Attribute("source_target_pairs", _PAIRS, "a tuple of (source, target)"),
-        Attribute("domain_entry_sharding", *_BYTES),
-        Attribute("domain_exit_sharding", *_BYTES),
+        Attribute("domain", _tuple_of(_instance(bytes), 2), "the shardings of entry and exit"),
         Attribute("sharding", *_BYTES),
         Attribute("frontend_attributes", _STRING_PAIRS, "a tuple of (name, value) strings"),
         Attribute("backend_config", *_BYTES),

@@ -29,7 +29,7 @@ def assign_engines(program: Program) -> Program:
 
 
 def place_buffers(program: Program) -> Program:
-    """Give every value a buffer.
+    """Give every value of a fused program a buffer.
 
     Parameters and constants have storage of their own. What leaves a region is in HBM, at an
     offset that it shares with values that are not alive at the same time; what stays inside a

@@ -1,7 +1,6 @@
-"""A stand-in for the runtime: a NEFF here is JSON that names a few numpy operations."""
+"""A stand-in for the runtime: a NEFF here is JSON that names what to do with the inputs."""
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -9,86 +8,90 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+Spec = tuple[str, str, tuple[int, ...]]
 Arrays = list[np.ndarray]
-OPERATIONS: dict[str, Callable[[Arrays], Arrays]] = {
-    "add": lambda arrays: [arrays[0] + arrays[1]],
-    "double": lambda arrays: [array + array for array in arrays],
-    "nothing": lambda arrays: [],
-}
-# bfloat16 travels as bytes: numpy alone does not know it
-NUMPY_NAMES = {"bfloat16": "uint16"}
-
-loaded: list["Handle"] = []
-unloaded: list["Handle"] = []
-released = threading.Event()
-entered = threading.Semaphore(0)
-
-
-def _raise(kind: str, message: str) -> None:
-    raise {"value": ValueError, "runtime": RuntimeError, "key": KeyError}[kind](message)
 
 
 @dataclass(eq=False)
 class Handle:
-    """One load of a JSON NEFF."""
+    """One load of a JSON NEFF, with what happened to it."""
 
     neff: memoryview
     metaneff: memoryview
     options: str
-    inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
-    outputs: tuple[tuple[str, str, tuple[int, ...]], ...]
     program: dict
+    inputs: tuple[Spec, ...]
+    outputs: tuple[Spec, ...]
+    calls: int = 0
     kept: list[memoryview] = field(default_factory=list)
-    answers: list[np.ndarray] | None = None
 
     def execute(self, inputs: tuple[memoryview, ...]) -> list[np.ndarray]:
-        """Runs the operation that the NEFF names."""
-        operation = self.program["op"]
-        if operation == "fixed":  # preallocated answers: what is measured is the way here and back
-            if self.answers is None:
-                self.answers = [np.zeros(int(np.prod(s[2])) * 4, np.uint8) for s in self.outputs]
-            return self.answers
-        if operation == "raise":
-            _raise(self.program["kind"], self.program["message"])
-        if operation == "interrupt":
-            raise KeyboardInterrupt
-        if operation == "wait":
-            entered.release()
-            assert released.wait(timeout=30)
-        if operation == "sleep":
-            time.sleep(self.program["seconds"])
-        if operation == "keep":
-            self.kept.extend(inputs)
-        if operation == "short":
-            return [np.zeros(3, np.uint8)]
+        """Runs the operation that the NEFF names on the inputs."""
+        self.calls += 1
         arrays = [
-            np.frombuffer(view, NUMPY_NAMES.get(dtype, dtype)).reshape(dims)
+            np.frombuffer(view, _numpy_name(dtype)).reshape(dims)
             for view, (_, dtype, dims) in zip(inputs, self.inputs, strict=True)
         ]
-        results = OPERATIONS.get(operation, OPERATIONS["double"])(arrays)
-        return [np.ascontiguousarray(r).reshape(-1).view(np.uint8) for r in results]
+        self.kept.extend(inputs if self.program["op"] == "keep" else ())
+        results = OPERATIONS[self.program["op"]](self, arrays)
+        return [np.ascontiguousarray(result).reshape(-1).view(np.uint8) for result in results]
 
     def unload(self) -> None:
         """Notes that the model left its core."""
-        unloaded.append(self)
         loaded.remove(self)
 
 
+loaded: list[Handle] = []
+entered = threading.Semaphore(0)
+released = threading.Event()
+
+
 def load(neff: memoryview, metaneff: memoryview, options: str) -> Handle:
-    """Reads the JSON; refuses what says so."""
-    assert neff.readonly and metaneff.readonly and neff.ndim == 1
-    # only a model's own bytes are JSON: padding may follow after a NUL
-    text = bytes(neff[: neff.nbytes if neff.nbytes < 4096 else 4096]).split(b"\0")[0]
-    program = json.loads(text)
+    """Reads the JSON, which NUL bytes may follow, and refuses it where it says so."""
+    assert neff.readonly and metaneff.readonly and neff.ndim == metaneff.ndim == 1
+    program = json.loads(bytes(neff[:4096]).split(b"\0")[0])
     if "refuse" in program:
-        _raise("runtime", program["refuse"])
-    handle = Handle(neff, metaneff, options, *(
-        tuple((n, d, tuple(s)) for n, d, s in program[k]) for k in ("inputs", "outputs")
-    ), program=program)
+        raise RuntimeError(program["refuse"])
+    inputs, outputs = (
+        tuple((name, dtype, tuple(dims)) for name, dtype, dims in program[kind])
+        for kind in ("inputs", "outputs")
+    )
+    handle = Handle(neff, metaneff, options, program, inputs, outputs)
     loaded.append(handle)
     return handle
 
 
-def python_version() -> tuple[int, ...]:
-    """The interpreter that runs this."""
-    return sys.version_info[:2]
+def _numpy_name(dtype: str) -> str:
+    # numpy alone knows neither: they travel as bytes of the same width
+    return {"bfloat16": "uint16", "float8_e4m3fn": "uint8"}.get(dtype, dtype)
+
+
+def _wait(handle: Handle, arrays: Arrays) -> Arrays:
+    entered.release()
+    assert released.wait(timeout=30)
+    return arrays
+
+
+def _sleep(handle: Handle, arrays: Arrays) -> Arrays:
+    time.sleep(0.05)
+    return arrays
+
+
+def _fail(handle: Handle, arrays: Arrays) -> Arrays:
+    kinds = {kind.__name__: kind for kind in (ValueError, RuntimeError, KeyError, MemoryError)}
+    kinds |= {"NotImplementedError": NotImplementedError, "KeyboardInterrupt": KeyboardInterrupt}
+    raise kinds[handle.program["error"]]("the message")
+
+
+OPERATIONS: dict[str, Callable[[Handle, Arrays], Arrays]] = {
+    "add": lambda handle, arrays: [arrays[0] + arrays[1]],
+    "copy": lambda handle, arrays: [array.copy() for array in arrays],
+    "double": lambda handle, arrays: [array + array for array in arrays],
+    "count": lambda handle, arrays: [np.int64(handle.calls)],
+    "keep": lambda handle, arrays: arrays,
+    "short": lambda handle, arrays: [np.zeros(3, np.uint8)],
+    "nothing": lambda handle, arrays: [],
+    "wait": _wait,
+    "sleep": _sleep,
+    "fail": _fail,
+}

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from hlo_frontend.capture import Capture, Input, State, capture
+from hlo_frontend.capture.dtypes import element_type
 from hlo_frontend.hlo.proto import write_module
 from hlo_frontend.hlo.text import print_module
 from hlo_frontend.hlo.types import ELEMENT_TYPES, Shape
@@ -23,7 +24,7 @@ from neff.pipeline import PassRecord
 from neff.program import Kind, Variable
 from neff.program import Weight as BoundWeight
 from torch_neuronx.version import __version__
-from torch_neuronx.xla_impl.module import NeuronModule
+from torch_neuronx.xla_impl.module import script
 
 logger = logging.getLogger("Neuron")
 
@@ -58,8 +59,10 @@ def trace_model(
     if workdir is not None:
         _write_neff(workdir, compiled)
     weights = {} if inline_weights_to_neff else _weights(captured)
-    del inputs
-    return wrap(captured, compiled, weights)
+    files = compiled.neff, compiled.metaneff
+    del inputs, compiled  # the host copies of folded weights: the NEFF holds them now
+    arguments = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
+    return script(load(*files), captured, weights, tuple(arguments))
 
 
 def _words(arguments: str | Sequence[str] | None) -> list[str]:
@@ -92,7 +95,8 @@ def bind(captured: Capture, inline_weights: bool) -> tuple[list[Variable], list[
         if inline_weights:
             inputs.append(_bound(name, tensor, Kind.WEIGHT))
         else:
-            inputs.append(Variable(name, _shape(host_array(tensor))))
+            shape = Shape(element_type(tensor, name), tuple(tensor.shape))
+            inputs.append(Variable(name, shape))
     binding = [p.index if isinstance(p, Input) else place[p.name] for p in captured.parameters]
     return inputs, binding
 
@@ -107,10 +111,6 @@ def _weights(captured: Capture) -> dict[str, torch.Tensor]:
 def _bound(name: str, tensor: torch.Tensor, kind: Kind) -> Variable:
     weight = BoundWeight.of(host_array(tensor))
     return Variable(name, weight.shape, kind, weight)
-
-
-def _shape(array: np.ndarray) -> Shape:
-    return BoundWeight.of(array).shape
 
 
 def host_array(tensor: torch.Tensor) -> np.ndarray:
@@ -165,11 +165,9 @@ def _write_neff(workdir: Path, compiled: Compiled) -> None:
     write_atomically(workdir / "log-neuron-cc.txt", "\n".join([*lines, ""]).encode())
 
 
-def wrap(
-    captured: Capture, compiled: Compiled, weights: Mapping[str, torch.Tensor]
-) -> torch.jit.ScriptModule:
-    """The traced module: loads the NEFF on a NeuronCore and calls it by one operator."""
-    neff = torch.frombuffer(compiled.neff, dtype=torch.uint8)
-    metaneff = torch.frombuffer(bytearray(compiled.metaneff), dtype=torch.uint8)
-    model = torch.ops.neuron._model_from_tensors(neff, metaneff)
-    return NeuronModule(model, captured, weights).traced()
+def load(neff: bytearray, metaneff: bytes) -> torch.ScriptObject:
+    """The `neuron::Model` of a NEFF, loaded on a NeuronCore. The NEFF is not copied."""
+    return torch.ops.neuron._model_from_tensors(
+        torch.frombuffer(neff, dtype=torch.uint8),
+        torch.frombuffer(bytearray(metaneff), dtype=torch.uint8),
+    )

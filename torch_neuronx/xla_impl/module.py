@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hlo_frontend.capture import Capture, flatten, unflatten
+from hlo_frontend.capture import Capture, State, flatten, unflatten
 from hlo_frontend.capture.dtypes import TORCH_DTYPES
 
 
@@ -26,7 +25,8 @@ class NeuronModule(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self._captured = captured
+        self._structure = captured.output_structure
+        self._single = len(_returned(captured)) == 1
         self._names = [name.replace(".", "->") for name in weights]
         if weights:
             self.weights = torch.nn.Module()
@@ -37,32 +37,50 @@ class NeuronModule(torch.nn.Module):
     def forward(self, *arguments: Any) -> Any:
         _, flat = flatten(arguments, "arguments")
         flat += [getattr(self.weights, name) for name in self._names]
-        if len(self._returned()) == 1:
+        if self._single:
             outputs = [torch.ops.neuron.forward_v2_1(flat, self.model)]
         else:
             outputs = torch.ops.neuron.forward_v2(flat, self.model)
-        return unflatten(self._captured.output_structure, outputs)
+        return unflatten(self._structure, outputs)
 
-    def _returned(self) -> list[torch.Tensor]:
-        """Zeros like the outputs that go back to the caller."""
-        aliased = {a.output_index[0] for a in self._captured.module.aliases if a.output_index}
-        return [
-            torch.zeros(spec.dims, dtype=TORCH_DTYPES[spec.dtype])
-            for n, spec in enumerate(self._captured.outputs)
-            if n not in aliased
-        ]
 
-    def traced(self, example_inputs: tuple[Any, ...]) -> torch.jit.ScriptModule:
-        """This module as TorchScript. Nothing is executed: the operator answers with zeros."""
-        parameters = [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-            for name in dict.fromkeys(s.name.split(".")[0] for s in self._captured.inputs)
-        ]
-        if len(parameters) == len(example_inputs):
-            signature = inspect.Signature(parameters)
-            self.forward.__func__.__signature__ = None
-        with _answer(self._returned()):
-            return torch.jit.trace(self, example_inputs, strict=False, check_trace=False)
+def script(
+    model: torch.ScriptObject,
+    captured: Capture,
+    weights: Mapping[str, torch.Tensor],
+    example_inputs: tuple[Any, ...],
+) -> torch.jit.ScriptModule:
+    """The traced module. Tracing executes nothing: the operator answers with zeros."""
+    module = _class_for(captured, len(example_inputs))(model, captured, weights).eval()
+    answers = [
+        torch.zeros(captured.outputs[n].dims, dtype=TORCH_DTYPES[captured.outputs[n].dtype])
+        for n in _returned(captured)
+    ]
+    with torch.no_grad(), _Answer(answers):
+        return torch.jit.trace(module, example_inputs, strict=False, check_trace=False)
+
+
+def _returned(captured: Capture) -> list[int]:
+    """The outputs that go back to the caller: those that no state keeps."""
+    kept = {p.output_index for p in captured.parameters if isinstance(p, State)}
+    return [n for n in range(len(captured.outputs)) if n not in kept]
+
+
+def _class_for(captured: Capture, count: int) -> type[NeuronModule]:
+    """The module class with the traced callable's argument names, where TorchScript allows them."""
+    names = list(dict.fromkeys(spec.name.split(".")[0] for spec in captured.inputs))
+    if len(names) != count or not all(name.isidentifier() for name in names):
+        return NeuronModule
+
+    class Named(NeuronModule):
+        def forward(self, *arguments: Any) -> Any:
+            return super().forward(*arguments)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in ("self", *names)]
+    Named.forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    Named.__name__ = Named.__qualname__ = NeuronModule.__name__
+    return Named
 
 
 class _Answer(TorchDispatchMode):
@@ -78,9 +96,3 @@ class _Answer(TorchDispatchMode):
         if func is torch.ops.neuron.forward_v2_1.default:
             return self.outputs[0]
         return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def _answer(outputs: list[torch.Tensor]) -> Iterator[None]:
-    with torch.no_grad(), _Answer(outputs):
-        yield

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-logger = logging.getLogger("Neuron")
 # The keywords in the order in which they may still be given by position.
 KEYWORDS = (
     "input_output_aliases",
@@ -71,6 +69,6 @@ def trace(
             "torch_neuronx.trace: partitioner_config is not built yet; "
             "every operator must compile for Neuron"
         )
-    from torch_neuronx.xla_impl.pipeline import trace_model
+    from torch_neuronx.xla_impl.build import trace_model
 
     return trace_model(func, example_inputs, **keywords)

@@ -1,0 +1,189 @@
+"""Operators that reach PyTorch's dispatcher while a program is captured: kept, rewritten, refused."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hlo_frontend.capture import xla
+from hlo_frontend.capture.masks import MASK_RULES
+from hlo_frontend.capture.session import Session
+from hlo_frontend.errors import CaptureError
+
+Operator = torch._ops.OpOverload
+Rule = Callable[[Session, Operator, tuple[Any, ...], dict[str, Any]], Any]
+_aten = torch.ops.aten
+
+
+class OperatorMode(TorchDispatchMode):
+    """Sees every operator, also those called from C++ or TorchScript, below `FunctionMode`."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def __torch_dispatch__(
+        self,
+        func: Operator,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        session = self._session
+        marker = xla.scope(f"@{session.places.number()}")
+        try:
+            return rule_of(func)(session, func, args, kwargs or {})
+        except RuntimeError as error:
+            if not xla.is_execution_error(error):
+                raise
+            raise _outside(session, func) from error
+        finally:
+            del marker
+
+
+@functools.cache
+def rule_of(func: Operator) -> Rule:
+    """How an operator is treated; decided once by its tags and kernels."""
+    if func in _RULES:
+        return _RULES[func]
+    if torch.Tag.data_dependent_output in func.tags:
+        return _read
+    if torch.Tag.dynamic_output_shape in func.tags:
+        return _dynamic
+    if not _has_lowering(func):
+        return _without_lowering
+    if torch.Tag.nondeterministic_seeded in func.tags:
+        return _random
+    return _with_device if _takes_device(func) else _plain
+
+
+def _has_lowering(func: Operator) -> bool:
+    keys = ("XLA", "CompositeImplicitAutograd", "CompositeExplicitAutograd")
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    return any(has(func.name(), key) for key in keys)
+
+
+def _takes_device(func: Operator) -> bool:
+    return any(argument.name == "device" for argument in func._schema.arguments)
+
+
+def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return func(*_lazy(session, args), **_lazy(session, kwargs))
+
+
+def _with_device(
+    session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """What would be made on, or moved to, the CPU stays in the graph."""
+    device = kwargs.get("device")
+    makes = not any(isinstance(a, torch.Tensor) for a in args)
+    if (device is None and makes) or (device is not None and device.type == "cpu"):
+        kwargs = {**kwargs, "device": xla.device()}
+    return _plain(session, func, args, kwargs)
+
+
+def _random(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if kwargs.get("generator") is not None:
+        raise session.refusal(
+            _name(func), "draws from a torch.Generator, which is not part of the graph"
+        )
+    session.draws_random = True
+    return (_with_device if _takes_device(func) else _plain)(session, func, args, kwargs)
+
+
+def _fresh(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A tensor just made from Python data stays on the CPU until it is used."""
+    return func(*args, **kwargs)
+
+
+def _read(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return _on_cpu(session, func, args, kwargs)
+
+
+def _dynamic(
+    session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    if not all(map(session.is_known, _tensors(args))):
+        raise session.refusal(
+            _name(func),
+            "has an output shape that depends on data, which a fixed graph cannot hold",
+            "keep the shape fixed: torch.where or a mask that is multiplied in, "
+            "or compute the indices outside the traced callable",
+        )
+    return _on_cpu(session, func, args, kwargs)
+
+
+def _without_lowering(
+    session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    tensors = _tensors(args)
+    if not tensors or not all(map(session.is_known, tensors)):
+        raise _outside(session, func)
+    return _on_cpu(session, func, args, kwargs)
+
+
+def _outside(session: Session, func: Operator) -> CaptureError:
+    return session.refusal(
+        _name(func),
+        "has no lowering to HLO and would run on the CPU, outside the graph",
+        "write it with other operators, or run it outside the traced callable",
+    )
+
+
+def _on_cpu(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The result on known operands, computed now: it is a constant of the graph."""
+    wrapped = any(_is_below(t) for t in _tensors(args))
+    read = functools.partial(session.value, operator=_name(func))
+    result = func(*_mapped(read, args), **_mapped(read, kwargs))
+
+    def constant(tensor: torch.Tensor) -> torch.Tensor:
+        lazy = session.constant(tensor)
+        return xla.unwrapped(lazy) if wrapped else lazy
+
+    return _mapped(constant, result)
+
+
+def _is_below(tensor: torch.Tensor) -> bool:
+    """Whether a lazy tensor comes without its wrapper, so that results must, too."""
+    return tensor.device.type == "xla" and not torch._is_functional_tensor(tensor)
+
+
+def _lazy(session: Session, value: Any) -> Any:
+    def lazy(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_cpu or (tensor.ndim == 0 and not session.bindings.is_known(tensor)):
+            return tensor  # torch_xla takes a Python number as a 0-d CPU tensor: a constant
+        return session.bindings.lazy(tensor)
+
+    return _mapped(lazy, value)
+
+
+def _mapped(function: Callable[[torch.Tensor], Any], value: Any) -> Any:
+    """A nested value with `function` applied to every tensor in it."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if type(value) in (tuple, list):
+        return type(value)(_mapped(function, v) for v in value)
+    if type(value) is dict:
+        return {k: _mapped(function, v) for k, v in value.items()}
+    return value
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    _mapped(found.append, value)
+    return found
+
+
+def _name(func: Operator) -> str:
+    return func._schema.name
+
+
+_RULES: dict[Operator, Rule] = {
+    _aten.lift_fresh.default: _fresh,
+    _aten.lift_fresh_copy.default: _fresh,
+    **MASK_RULES,
+}

@@ -1,0 +1,129 @@
+"""Shardings, kept as serialized OpSharding messages, and the text XLA prints for them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from hlo_frontend.hlo.errors import HloError
+from hlo_frontend.hlo.schema import MESSAGES
+
+# Types that say all by their name, by published number; 1 is maximal, 2 a tuple, 3 tiled.
+_NAMED = {0: "replicated", 4: "manual", 5: "unknown", 6: "unreduced"}
+_NUMBERS = {name: number for number, name in _NAMED.items()}
+_MAXIMAL, _TUPLE, _TILED = 1, 2, 3
+_METADATA_FIELD = 7  # where a sharding came from: nothing that a program does depends on it
+_TEXT = re.compile(
+    r"\{devices=\[(?P<tile>[\d,]+)\]"
+    r"(?:<=\[(?P<iota>[\d,]+)\](?:T\((?P<order>[\d,]+)\))?|(?P<devices>[\d,]+))"
+    r"(?P<last> last_tile_dim_replicate)?(?: last_tile_dims=\{(?P<kinds>[a-z, ]+)\})?\}"
+)
+
+
+def sharding_bytes(proto: Any) -> bytes:
+    """The bytes of an OpSharding message; HloError if it states what we do not know."""
+    unknown = {f.field_number for f in UnknownFieldSet(proto)} - {_METADATA_FIELD}
+    if unknown:
+        raise HloError(
+            "hlo proto: a sharding must be replicated, maximal, manual, tiled or a tuple of these, "
+            f"got one with field {min(unknown)}"
+        )
+    kept = type(proto)()
+    kept.CopyFrom(proto)
+    kept.DiscardUnknownFields()
+    data: bytes = kept.SerializeToString(deterministic=True)
+    return data
+
+
+def sharding_text(data: bytes) -> str:
+    """What XLA prints for a sharding, e.g. `{devices=[2,1]<=[2]}`."""
+    return _text(MESSAGES["OpSharding"].FromString(data))
+
+
+def _text(proto: Any) -> str:
+    if proto.type == _TUPLE:
+        return "{" + ", ".join(map(_text, proto.tuple_shardings)) + "}"
+    if proto.type == _MAXIMAL:
+        return f"{{maximal device={proto.tile_assignment_devices[0]}}}"
+    if proto.type == _TILED:
+        return _tiled_text(proto)
+    if proto.type not in _NAMED:
+        raise HloError(f"hlo: a sharding's type must be 0 to 6, got {proto.type}")
+    return f"{{{_NAMED[proto.type]}}}"
+
+
+def _tiled_text(proto: Any) -> str:
+    text = f"{{devices=[{_join(proto.tile_assignment_dimensions)}]"
+    if proto.iota_reshape_dims:
+        text += f"<=[{_join(proto.iota_reshape_dims)}]"
+        if len(proto.iota_transpose_perm) > 1:
+            text += f"T({_join(proto.iota_transpose_perm)})"
+    else:
+        text += _join(proto.tile_assignment_devices)
+    if proto.replicate_on_last_tile_dim:
+        text += " last_tile_dim_replicate"
+    if proto.last_tile_dims:
+        text += f" last_tile_dims={{{', '.join(_NAMED[t] for t in proto.last_tile_dims)}}}"
+    return text + "}"
+
+
+def _join(numbers: Any) -> str:
+    return ",".join(map(str, numbers))
+
+
+def parse_sharding(text: str) -> bytes:
+    """The inverse of `sharding_text`; HloError for what is not the text of a sharding."""
+    data: bytes = _parse(text.strip()).SerializeToString(deterministic=True)
+    return data
+
+
+def _parse(text: str) -> Any:
+    proto = MESSAGES["OpSharding"]()
+    inner = text[1:-1].strip()
+    if inner in _NUMBERS:
+        proto.type = _NUMBERS[inner]
+    elif inner.startswith("{") or not inner:
+        proto.type = _TUPLE
+        proto.tuple_shardings.extend(map(_parse, _elements(inner)))
+    elif maximal := re.fullmatch(r"maximal device=(\d+)", inner):
+        proto.type = _MAXIMAL
+        proto.tile_assignment_dimensions.append(1)
+        proto.tile_assignment_devices.append(int(maximal[1]))
+    elif tiled := _TEXT.fullmatch(text):
+        _fill_tiled(proto, tiled)
+    else:
+        raise HloError(
+            "hlo text: a sharding must be replicated, maximal, manual, tiled or a tuple of these, "
+            f"got {text}"
+        )
+    return proto
+
+
+def _elements(inner: str) -> list[str]:
+    """The outermost brace groups of a tuple sharding."""
+    elements, depth, start = [], 0, 0
+    for position, c in enumerate(re.sub(r"/\*.*?\*/", lambda m: " " * len(m[0]), inner)):
+        if c == "{" and depth == 0:
+            start = position
+        depth += (c == "{") - (c == "}")
+        if c == "}" and depth == 0:
+            elements.append(inner[start : position + 1])
+    return elements
+
+
+def _fill_tiled(proto: Any, match: re.Match[str]) -> None:
+    def numbers(group: str) -> list[int]:
+        return [int(n) for n in (match[group] or "").split(",") if n]
+
+    proto.type = _TILED
+    proto.tile_assignment_dimensions.extend(numbers("tile"))
+    proto.tile_assignment_devices.extend(numbers("devices"))
+    iota = numbers("iota")
+    proto.iota_reshape_dims.extend(iota)
+    proto.iota_transpose_perm.extend(numbers("order") or range(len(iota)))
+    proto.replicate_on_last_tile_dim = match["last"] is not None
+    for kind in (match["kinds"] or "").split(", "):
+        if kind:
+            proto.last_tile_dims.append(_NUMBERS[kind])

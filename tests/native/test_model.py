@@ -1,0 +1,275 @@
+"""The class in TorchScript: made, saved, loaded, copied, frozen, nested, threaded."""
+
+import copy
+import io
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from tests.native import fake_bridge
+from tests.native.conftest import ROOT, VECTOR, Add, model, neff
+
+X = torch.tensor([1.0, 2.0, 3.0])
+
+
+def saved(module):
+    """The module after a round trip through a file in memory."""
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer)
+    buffer.seek(0)
+    return torch.jit.load(buffer)
+
+
+class Larger(torch.nn.Module):
+    """A scripted module around a traced one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Linear(3, 3, bias=False)
+        torch.nn.init.eye_(self.scale.weight)
+        self.inner = Add()
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.inner(self.scale(x), y)
+
+
+def script():
+    return torch.jit.script(Add())
+
+
+SURVIVES = {
+    "script": script,
+    "trace": lambda: torch.jit.trace(Add(), (X, X)),
+    "save": lambda: saved(script()),
+    "save twice": lambda: saved(saved(script())),
+    "freeze": lambda: torch.jit.freeze(script().eval()),
+    "freeze and save": lambda: saved(torch.jit.freeze(script().eval())),
+    "save and freeze": lambda: torch.jit.freeze(saved(script()).eval()),
+    "optimize_for_inference": lambda: torch.jit.optimize_for_inference(script().eval()),
+    "deepcopy": lambda: copy.deepcopy(script()),
+    "copy": lambda: copy.copy(script()),
+    "to": lambda: script().to("cpu").to(torch.bfloat16).eval(),
+    "larger": lambda: torch.jit.script(Larger()),
+    "larger saved": lambda: saved(torch.jit.script(Larger())),
+    "larger frozen": lambda: torch.jit.freeze(torch.jit.script(Larger()).eval()),
+    "larger frozen and saved": lambda: saved(torch.jit.freeze(torch.jit.script(Larger()).eval())),
+}
+
+
+@pytest.mark.parametrize("make", SURVIVES.values(), ids=SURVIVES.keys())
+def test_survives(make):
+    module = make()
+    for _ in range(3):  # the profiling executor specialises on the second
+        assert torch.equal(module(X, X + 1), 2 * X + 1)
+    operators = [n.kind() for n in module.inlined_graph.nodes() if n.kind().startswith("neuron::")]
+    assert operators == ["neuron::forward_v2_1"]
+
+
+def test_state_dict_and_attributes():
+    module = script()
+    assert module.state_dict() == {}
+    module.num_workers = 2
+    assert module.num_workers == 2 and list(module.parameters()) == []
+
+
+def test_files(tmp_path):
+    script().save(tmp_path / "model.pt")
+    module = torch.jit.load(tmp_path / "model.pt", map_location="cpu")
+    assert torch.equal(module(X, X), 2 * X)
+    assert "ops.neuron.forward_v2_1(" in module.code
+    assert "model : __torch__.torch.classes.neuron.Model" in str(module._c.dump_to_str(1, 0, 0))
+
+
+def test_what_the_model_tells():
+    loaded = model("double", [VECTOR, VECTOR], [VECTOR, VECTOR])
+    assert loaded.input_names() == ["in0", "in1"] and loaded.output_names() == ["out0", "out1"]
+    expected = neff("double", [VECTOR, VECTOR], [VECTOR, VECTOR])
+    assert bytes(loaded.neff().numpy()) == expected == bytes(fake_bridge.loaded[-1].neff)
+    assert bytes(loaded.metaneff().numpy()) == b"meta" == bytes(fake_bridge.loaded[-1].metaneff)
+
+
+def test_bytes_are_not_text():
+    loaded = torch.classes.neuron.Model(neff("nothing", [], []) + b"\0\xff\xfe\0", b"\x80\0")
+    assert bytes(loaded.neff().numpy())[-4:] == b"\0\xff\xfe\0"
+    assert bytes(loaded.metaneff().numpy()) == b"\x80\0"
+
+
+def test_tensors_and_options_are_shared_and_saved():
+    text = torch.frombuffer(bytearray(neff("add", [VECTOR] * 2, [VECTOR])), dtype=torch.uint8)
+    meta = torch.zeros(0, dtype=torch.uint8)
+    module = Add()
+    module.model = torch.ops.neuron._model_from_tensors(text, meta, '{"a": 1}')
+    assert module.model.neff().data_ptr() == text.data_ptr()
+    twin = copy.deepcopy(torch.jit.script(module))
+    assert twin.model.neff().data_ptr() == text.data_ptr()
+    loaded = saved(twin)
+    assert loaded.model.options() == fake_bridge.loaded[-1].options == '{"a": 1}'
+    assert torch.equal(loaded.model.neff(), text) and loaded.model.metaneff().shape == (0,)
+
+
+def test_files_must_be_bytes():
+    message = r"neff must be a one-dimensional uint8 tensor, got float32\[3\]"
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.neuron._model_from_tensors(X, X)
+
+
+def test_a_state_from_the_future_is_refused():
+    loaded = model("nothing", [], [])
+    version, *rest = loaded.__getstate__()
+    assert version == 1
+    with pytest.raises(RuntimeError, match="reads models of version 1, got one saved as version 2"):
+        loaded.__setstate__((2, *rest))
+
+
+def test_errors_at_load_come_through():
+    with pytest.raises(RuntimeError, match="status=4 message=Allocation Failure"):
+        model("add", [], [], refuse="Could not load the model status=4 message=Allocation Failure")
+    assert fake_bridge.loaded == []
+
+
+def test_errors_in_torchscript_are_runtime_errors_with_the_message():
+    module = saved(script())
+    with pytest.raises(RuntimeError, match="TorchScript interpreter") as caught:
+        module(X, X.double())
+    assert "input 1 ('in1') was compiled for float32[3], got float64[3]" in str(caught.value)
+
+
+class Twice(torch.nn.Module):
+    """Calls a model that counts; one of the results is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = model("count", [], [("int64", [])])
+
+    def forward(self):
+        torch.ops.neuron.forward_v2_1([], self.model)
+        first = torch.ops.neuron.forward_v2_1([], self.model)
+        return first, torch.ops.neuron.forward_v2_1([], self.model)
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_calls_are_neither_merged_nor_dropped_nor_folded(freeze):
+    module = torch.jit.script(Twice())
+    if freeze:
+        module = torch.jit.optimize_for_inference(torch.jit.freeze(module.eval()))
+    assert [[int(t) for t in module()] for _ in range(3)] == [[2, 3], [5, 6], [8, 9]]
+
+
+def test_unloads_when_the_last_reference_goes():
+    module = script()
+    twin = copy.copy(module)
+    assert len(fake_bridge.loaded) == 1
+    del module
+    assert len(fake_bridge.loaded) == 1
+    del twin
+    assert fake_bridge.loaded == []
+
+
+def test_many_threads_on_one_model():
+    module = saved(script())
+
+    def work(seed: int) -> bool:
+        x = torch.full((3,), float(seed))
+        return all(torch.equal(module(x, x), 2 * x) for _ in range(50))
+
+    with ThreadPoolExecutor(64) as pool:
+        assert all(pool.map(work, range(128)))
+
+
+def test_threads_load_and_drop_models_at_once():
+    buffer = io.BytesIO()
+    torch.jit.save(script(), buffer)
+
+    def work(_: int) -> bool:
+        module = torch.jit.load(io.BytesIO(buffer.getvalue()))
+        return torch.equal(module(X, X), 2 * X)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(work, range(64)))
+
+
+def test_other_threads_run_while_a_model_does():
+    waiting, other = model("wait", [VECTOR], [VECTOR]), script()
+    with ThreadPoolExecutor(16) as pool:
+        calls = [pool.submit(torch.ops.neuron.forward_v2_1, [X], waiting) for _ in range(16)]
+        for _ in calls:
+            assert fake_bridge.entered.acquire(timeout=30)  # all sixteen are inside execute
+        assert torch.equal(other(X, X), 2 * X)
+        fake_bridge.released.set()
+        assert all(torch.equal(call.result(timeout=30), X) for call in calls)
+
+
+class Fork(torch.nn.Module):
+    """Calls a model from threads that Python has not seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = model("sleep", [VECTOR], [VECTOR])
+
+    def run(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.neuron.forward_v2_1([x], self.model)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        started = [torch.jit.fork(self.run, x) for _ in range(8)]
+        return [torch.jit.wait(one) for one in started]
+
+
+def test_torchscripts_own_threads():
+    results = torch.jit.script(Fork())(X)
+    assert len(results) == 8 and all(torch.equal(result, X) for result in results)
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Runs code in a Python of its own, from the project's root."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_a_load_without_the_library_names_the_unknown_type(tmp_path):
+    script().save(tmp_path / "model.pt")
+    code = "import sys, torch; torch.jit.load(sys.argv[1])"
+    done = run_python(code, str(tmp_path / "model.pt"))
+    assert done.returncode != 0
+    assert "Unknown type name '__torch__.torch.classes.neuron.Model'" in done.stderr
+
+
+PROLOGUE = """
+import ctypes, os, sys, threading, torch
+from runtime import library
+library.ensure_loaded()
+ctypes.CDLL(str(library.library_path())).neuron_set_bridge(b"tests.native.fake_bridge")
+from tests.native.conftest import Add, model
+x = torch.ones(3)
+module = torch.jit.script(Add())
+big = model("double", [("float32", [100000])], [("float32", [100000])])
+kept = torch.ops.neuron.forward_v2_1([torch.ones(100000)], big)
+"""
+EXITS = {
+    "with models and results alive": "print(module(x, x).sum())",
+    "with a thread calling": """
+def work():
+    while True:
+        module(x, x)
+threading.Thread(target=work, daemon=True).start()
+print(module(x, x).sum())
+""",
+    "after a fork": """
+child = os.fork()
+if child == 0:
+    print(module(x, x).sum(), flush=True)
+    del module, kept, big
+    sys.exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+}
+
+
+@pytest.mark.parametrize("code", EXITS.values(), ids=EXITS.keys())
+def test_the_process_ends_cleanly(code):
+    done = run_python(PROLOGUE + code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "tensor(6.)\n", "")

@@ -1,0 +1,32 @@
+"""The judge of captured modules: XLA itself, by way of jaxlib, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax._src.lib import _jax, xla_client
+
+
+def hlo_text(proto: bytes) -> str:
+    """The text that XLA prints for a serialized HloModuleProto."""
+    return xla_client.XlaComputation(proto).as_hlo_text(True)
+
+
+def run_hlo(proto: bytes, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a serialized HloModuleProto, one argument per parameter, run by XLA.
+
+    64-bit types stay 64 bits wide whatever JAX is configured to do.
+    """
+    computation = xla_client.XlaComputation(proto)
+    program = _jax.mlir.xla_computation_to_mlir_module(computation)
+    device = jax.devices("cpu")[0]
+    devices = xla_client.DeviceList((device,))
+    executable = device.client.compile_and_load(program, devices)
+    buffers = [
+        device.client.buffer_from_pyval(np.ascontiguousarray(a).reshape(np.shape(a)), device)
+        for a in arrays
+    ]
+    results = executable.execute_sharded(buffers).disassemble_into_single_device_arrays()
+    return [np.asarray(shards[0]) for shards in results]
