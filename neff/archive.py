@@ -1,7 +1,7 @@
 """The payload of a NEFF: a tar archive, read and written in memory without touching the disk.
 
-Compressed, it is a sequence of gzip members, one for each tar entry (any gzip tool reads it).
-Entries that do not compress, as trained weights, are stored inside their member.
+It is compressed with gzip where that pays. Trained weights hardly shrink: an archive that is mostly
+weights stays as it is, and they are used where they lie, without a copy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,40 +20,55 @@ BLOCK = tarfile.BLOCKSIZE
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_FORMAT = 31  # zlib's wbits for a gzip header and trailer
 CHUNK = 1 << 18
-SAMPLE = 1 << 16  # bytes compressed on trial, to see whether an entry is worth it
+SAMPLE = 1 << 14  # bytes of a file that are compressed on trial
 WORTHWHILE = 0.8
+ALIGNMENT = 64  # bytes: what XLA asks of a buffer it does not copy
 # What an archive may hold: plain files, at most one folder deep.
 ENTRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[a-z]+)?(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+Parts = Sequence[bytes | bytearray | memoryview]
 MAX_ENTRY_NAME = 99  # what the name field of a ustar header holds
 
 
-def append_entry(out: bytearray, name: str, *parts: bytes | memoryview, compress: bool) -> None:
-    """Append one file, given in parts, to an archive under construction."""
-    assert ENTRY_NAME.fullmatch(name) and len(name) <= MAX_ENTRY_NAME, name
-    info = tarfile.TarInfo(name)
-    info.size = sum(len(part) for part in parts)
-    header = info.tobuf(tarfile.USTAR_FORMAT)
-    _append_member(out, (header, *parts, b"\0" * (-info.size % BLOCK)), compress)
+def tar(files: Iterable[tuple[str, Parts]]) -> list[bytes | bytearray | memoryview]:
+    """An archive of named files, each given in parts, as a list of parts in turn."""
+    archive: list[bytes | bytearray | memoryview] = []
+    for name, parts in files:
+        assert ENTRY_NAME.fullmatch(name) and len(name) <= MAX_ENTRY_NAME, name
+        info = tarfile.TarInfo(name)
+        info.size = sum(map(len, parts))
+        archive += [info.tobuf(tarfile.USTAR_FORMAT), *parts, b"\0" * (-info.size % BLOCK)]
+    return [*archive, b"\0" * (2 * BLOCK)]
 
 
-def append_end(out: bytearray, *, compress: bool) -> None:
-    """Close an archive: two blocks of zeros."""
-    _append_member(out, (b"\0" * (2 * BLOCK),), compress)
-
-
-def _append_member(out: bytearray, parts: tuple[bytes | memoryview, ...], compress: bool) -> None:
-    if not compress:
-        for part in parts:
-            out += part
-        return
-    sample = bytes(memoryview(max(parts, key=len))[:SAMPLE])
-    shrinks = len(zlib.compress(sample, 1)) < WORTHWHILE * len(sample)
-    packer = zlib.compressobj(1 if shrinks else 0, zlib.DEFLATED, GZIP_FORMAT)
+def joined(parts: Parts) -> np.ndarray:
+    """Parts one after the other, as uint8, in memory that a runtime can use as it is."""
+    out = _aligned(sum(map(len, parts)))
+    position = 0
     for part in parts:
-        view = memoryview(part).cast("B")
+        out[position : position + len(part)] = np.frombuffer(part, np.uint8)
+        position += len(part)
+    return out
+
+
+def gzipped(parts: Parts) -> bytearray:
+    """Parts one after the other, compressed."""
+    out, packer = bytearray(), zlib.compressobj(1, zlib.DEFLATED, GZIP_FORMAT)
+    for part in parts:
+        view = memoryview(part)
         for start in range(0, len(view), CHUNK):
             out += packer.compress(view[start : start + CHUNK])
-    out += packer.flush()
+    return out + packer.flush()
+
+
+def shrinks(files: Iterable[Parts]) -> bool:
+    """Whether compressing pays: on a sample of every file, counted by the file's size."""
+    size = compressed = 0.0
+    for parts in files:
+        whole = sum(map(len, parts))
+        sample = bytes(max(parts, key=len)[:SAMPLE])
+        ratio = len(zlib.compress(sample, 1)) / max(len(sample), 1)
+        size, compressed = size + whole, compressed + ratio * whole
+    return compressed < WORTHWHILE * size
 
 
 class Reader:
@@ -73,7 +88,7 @@ class Reader:
                 raise NeffError("neff: the archive ends inside an entry")
             self.position += size
             return np.frombuffer(view, np.uint8)
-        out = np.empty(size, np.uint8)
+        out = _aligned(size)
         filled = 0
         while filled < size:
             part = self._decompress(size - filled)
@@ -82,8 +97,6 @@ class Reader:
         return out
 
     def _decompress(self, limit: int) -> bytes:
-        if self.member.eof:
-            self.member = zlib.decompressobj(GZIP_FORMAT)
         chunk = self.data[self.position : self.position + CHUNK]
         if not len(chunk):
             raise NeffError("neff: the archive ends inside an entry")
@@ -117,6 +130,13 @@ class Reader:
         data = self.take(size)
         self.take(-size % BLOCK)
         return data
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Memory that a runtime can use as it is: .npy files keep the alignment for their data."""
+    spare = np.empty(size + ALIGNMENT, np.uint8)
+    start = -spare.ctypes.data % ALIGNMENT
+    return spare[start : start + size]
 
 
 def entries(data: memoryview) -> Iterator[tuple[str, int, Reader]]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from hlo_frontend.hlo.module import HloModule
 from hlo_frontend.hlo.verify import verify_module
 from neff.container import write_neff
@@ -25,7 +27,7 @@ class Compiled:
     """What compiling made, and what each stage took."""
 
     program: Program
-    neff: bytearray
+    neff: np.ndarray  # the file, as uint8
     metaneff: bytes
     stages: tuple[PassRecord, ...]
 

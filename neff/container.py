@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from hlo_frontend.hlo.types import AnyShape, Shape
-from neff.archive import append_end, append_entry, available_memory, entries
+from neff.archive import Parts, available_memory, entries, gzipped, joined, shrinks, tar
 from neff.encode import decode_shape, encode_shape
 from neff.errors import NeffError
 from neff.header import HEADER_SIZE, Header, read_header
@@ -40,19 +40,21 @@ class Neff:
     program: Program
 
 
-def write_neff(program: Program, *, compress: bool = True) -> bytearray:
-    """The file's bytes. Equal programs give equal bytes."""
+def write_neff(program: Program, *, compress: bool = True) -> np.ndarray:
+    """The file's bytes, as uint8; with `compress`, fewer where that pays.
+
+    Equal programs give equal bytes.
+    """
     files = _files_of(program)
     sizes = [(name, sum(map(len, parts))) for name, parts in files.items()]
     manifest = to_json({"format": FORMAT, "name": program.name, "files": sizes})
-    out = bytearray(HEADER_SIZE)
-    append_entry(out, MANIFEST, manifest, compress=compress)
-    for name, parts in files.items():
-        append_entry(out, name, *parts, compress=compress)
-    append_end(out, compress=compress)
-    with memoryview(out) as whole, whole[HEADER_SIZE:] as contents:
-        header = Header(program.name, hashlib.sha256(contents).digest(), len(contents))
-    out[:HEADER_SIZE] = header.pack()
+    contents = tar([(MANIFEST, [manifest]), *files.items()])
+    if compress and shrinks(files.values()):
+        contents = [gzipped(contents)]
+    out = joined([bytes(HEADER_SIZE), *contents])
+    digest = hashlib.sha256(out[HEADER_SIZE:]).digest()
+    header = Header(program.name, digest, len(out) - HEADER_SIZE)
+    out[:HEADER_SIZE] = np.frombuffer(header.pack(), np.uint8)
     return out
 
 
@@ -60,17 +62,15 @@ def to_json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
 
 
-def _files_of(program: Program) -> dict[str, tuple[bytes | memoryview, ...]]:
+def _files_of(program: Program) -> dict[str, Parts]:
     """Every file but the manifest, in parts; a weight is a header and a view of its array."""
     documents = encode_program(program)
     weights = {d: w for d, w in sorted(program.weights.items())}
     documents[DEFINITIONS]["weights"] = {d: encode_shape(w.shape) for d, w in weights.items()}
-    files: dict[str, tuple[bytes | memoryview, ...]] = {
-        name: (to_json(document),) for name, document in documents.items()
-    }
+    files: dict[str, Parts] = {n: [to_json(document)] for n, document in documents.items()}
     for digest, weight in weights.items():
         flat = np.ascontiguousarray(weight.array).reshape(-1).view(np.uint8)
-        files[weight_file(digest)] = (_npy_header(weight.shape), memoryview(flat))
+        files[weight_file(digest)] = [_npy_header(weight.shape), memoryview(flat)]
     return files
 
 

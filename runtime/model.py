@@ -41,8 +41,8 @@ def _spec(variable: Variable) -> TensorSpec:
 
 
 def _device_array(array: np.ndarray) -> jax.Array:
-    """An array on the device, with its own element type (x64 is on in this module's calls)."""
-    return jax.device_put(array, jax.devices("cpu")[0])
+    """An array on the device; on the CPU, the host's memory itself where it is aligned."""
+    return jax.device_put(array, jax.devices("cpu")[0], may_alias=True)
 
 
 class Model:

@@ -24,9 +24,7 @@ def run_hlo(proto: bytes, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     device = jax.devices("cpu")[0]
     devices = xla_client.DeviceList((device,))
     executable = device.client.compile_and_load(program, devices)
-    buffers = [
-        device.client.buffer_from_pyval(np.ascontiguousarray(a).reshape(np.shape(a)), device)
-        for a in arrays
-    ]
+    with jax.enable_x64(True):
+        buffers = [jax.device_put(np.asarray(a), device) for a in arrays]
     results = executable.execute_sharded(buffers).disassemble_into_single_device_arrays()
     return [np.asarray(shards[0]) for shards in results]

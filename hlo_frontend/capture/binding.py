@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from hlo_frontend.capture import xla
 from hlo_frontend.capture.dtypes import element_type
@@ -93,7 +94,8 @@ class Bindings:
         binding = self._by_object.get(id(tensor))
         if binding is None:
             self._kept.append(tensor)
-            binding = self.find(tensor) or self._bind(tensor)
+            with _disable_current_modes():
+                binding = self.find(tensor) or self._bind(tensor)
             self._by_object[id(tensor)] = binding
         return binding.lazy
 

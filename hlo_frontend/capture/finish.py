@@ -14,6 +14,8 @@ from hlo_frontend.capture.binding import Binding, Bindings
 from hlo_frontend.capture.dtypes import element_type, to_numpy
 from hlo_frontend.capture.result import Input, Parameter, State, Weight
 from hlo_frontend.capture.source import Place
+from hlo_frontend.errors import CaptureError
+from hlo_frontend.hlo.errors import HloError
 from hlo_frontend.hlo.literal import Literal
 from hlo_frontend.hlo.module import (
     Alias,
@@ -42,15 +44,15 @@ def finish(
 ) -> Finished:
     """The module that computes lazy tensors, and what its parameters are bound to.
 
-    Parameters are the example inputs in their order, then weights in the order of their use. Names
+    Parameters are the example inputs in their order, then weights as the program came to them. Names
     do not depend on what was captured before.
     """
     leaves = xla.leaves(outputs)
-    module = read_module(xla.hlo_proto(outputs))
+    module = _read(xla.hlo_proto(outputs))
     held = [_held(bindings, leaf, tensor) for leaf, tensor in leaves]
     held += [b for b in bindings if b.kind == "state" and all(b is not h for h in held)]
     order = [i for i, h in enumerate(held) if isinstance(h, Binding)]
-    order.sort(key=lambda i: (_rank(held[i]), i))
+    order.sort(key=lambda i: _rank(held[i]))
     parameters = tuple(_parameter(held[i]) for i in order)
     numbers = {old: new for new, old in enumerate(order)}
     constants = {i: h for i, h in enumerate(held) if isinstance(h, Literal)}
@@ -64,6 +66,13 @@ def finish(
     )
     named = tuple(_with_sources(c, places) for c in computations)
     return Finished(HloModule(_identifier(name), named, _ENTRY, aliases), parameters)
+
+
+def _read(proto: bytes) -> HloModule:
+    try:
+        return read_module(proto)
+    except HloError as error:
+        raise CaptureError(f"capture: the graph must be of HLO that is kept here: {error}") from error
 
 
 def _held(bindings: Bindings, leaf: int, tensor: torch.Tensor) -> Binding | Literal:
@@ -80,7 +89,7 @@ def _held(bindings: Bindings, leaf: int, tensor: torch.Tensor) -> Binding | Lite
 
 
 def _rank(binding: Any) -> tuple[int, int]:
-    return (0, binding.index) if binding.kind == "input" else (1, 0)
+    return (0, binding.index) if binding.kind == "input" else (1, binding.leaf)
 
 
 def _parameter(binding: Any) -> Parameter:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from hlo_frontend.capture import xla
 from hlo_frontend.capture.session import Session
 
 _aten = torch.ops.aten
@@ -77,7 +76,7 @@ def _explicit(session: Session, indices: Indices) -> list[torch.Tensor | None]:
             explicit.append(None if index is None else _lazy(session, index))
         elif session.is_known(index):
             positions = session.value(index, "aten::index").nonzero(as_tuple=True)
-            explicit.extend(xla.unwrapped(session.constant(p)) for p in positions)
+            explicit.extend(session.constant(p) for p in positions)
         else:
             explicit.append(_lazy(session, index))
     return explicit
@@ -88,6 +87,19 @@ def _masked_select(
 ) -> Any:
     source, mask = torch.broadcast_tensors(*(_lazy(session, a) for a in args))
     return _index(session, _aten.index.Tensor, (source, [mask]), {})
+
+
+def _masked_scatter(
+    session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The k-th place that the mask selects takes the k-th value of the source."""
+    target, mask, source = (_lazy(session, a) for a in args)
+    target, mask = torch.broadcast_tensors(target, mask)
+    if source.numel() == 0:
+        return target.clone()
+    order = mask.reshape(-1).to(torch.int64).cumsum(0) - 1
+    taken = source.reshape(-1)[order.clamp(0, source.numel() - 1)]
+    return torch.where(mask, taken.reshape(target.shape), target)
 
 
 def _lazy(session: Session, tensor: torch.Tensor) -> torch.Tensor:
@@ -103,5 +115,6 @@ MASK_RULES: dict[Any, Callable[..., Any]] = {
     _aten.index_put.default: _index_put,
     _aten._unsafe_index_put.default: _index_put,
     _aten.masked_select.default: _masked_select,
+    _aten.masked_scatter.default: _masked_scatter,
 }
 """Rules of the operators that take masks; they see operands below the functional wrapper."""

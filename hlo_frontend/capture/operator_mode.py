@@ -36,7 +36,8 @@ class OperatorMode(TorchDispatchMode):
         session = self._session
         marker = xla.scope(f"@{session.places.number()}")
         try:
-            return rule_of(func)(session, func, args, kwargs or {})
+            with torch._C.DisableTorchFunction():  # calls made here are not the program's
+                return rule_of(func)(session, func, args, kwargs or {})
         except RuntimeError as error:
             if not xla.is_execution_error(error):
                 raise
@@ -72,7 +73,20 @@ def _takes_device(func: Operator) -> bool:
 
 
 def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return func(*_lazy(session, args), **_lazy(session, kwargs))
+    result = func(*_lazy(session, args), **_lazy(session, kwargs))
+    return result if _is_below_wrapper(args) else _mapped(_wrapped, result)
+
+
+def _is_below_wrapper(args: tuple[Any, ...]) -> bool:
+    """Whether the wrapper of lazy tensors called the operator: it gives and takes bare values."""
+    return any(
+        t.device.type == "xla" and not torch._is_functional_tensor(t) for t in _tensors(args)
+    )
+
+
+def _wrapped(tensor: torch.Tensor) -> torch.Tensor:
+    """A new lazy tensor as the program must get it: updates in place are lost without a wrapper."""
+    return xla.functional(tensor) if tensor.device.type == "xla" else tensor
 
 
 def _with_device(
@@ -97,7 +111,7 @@ def _random(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dic
 
 def _fresh(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A tensor just made from Python data stays on the CPU until it is used."""
-    return func(*args, **kwargs)
+    return session.bindings.declare_made(args[0]) if args[0].is_cpu else args[0]
 
 
 def _read(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -136,20 +150,15 @@ def _outside(session: Session, func: Operator) -> CaptureError:
 
 def _on_cpu(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result on known operands, computed now: it is a constant of the graph."""
-    wrapped = any(_is_below(t) for t in _tensors(args))
+    below = _is_below_wrapper(args)
     read = functools.partial(session.value, operator=_name(func))
     result = func(*_mapped(read, args), **_mapped(read, kwargs))
 
     def constant(tensor: torch.Tensor) -> torch.Tensor:
         lazy = session.constant(tensor)
-        return xla.unwrapped(lazy) if wrapped else lazy
+        return xla.unwrapped(lazy) if below else lazy
 
     return _mapped(constant, result)
-
-
-def _is_below(tensor: torch.Tensor) -> bool:
-    """Whether a lazy tensor comes without its wrapper, so that results must, too."""
-    return tensor.device.type == "xla" and not torch._is_functional_tensor(tensor)
 
 
 def _lazy(session: Session, value: Any) -> Any:
@@ -184,6 +193,5 @@ def _name(func: Operator) -> str:
 
 _RULES: dict[Operator, Rule] = {
     _aten.lift_fresh.default: _fresh,
-    _aten.lift_fresh_copy.default: _fresh,
     **MASK_RULES,
 }

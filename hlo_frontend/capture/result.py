@@ -35,7 +35,7 @@ class Weight:
     """A parameter bound to a tensor of the model. `tensor` shares the model's own storage."""
 
     name: str
-    tensor: torch.Tensor = field(compare=False)
+    tensor: torch.Tensor = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class State:
     """A weight that stays on the device and takes the value of an output after each call."""
 
     name: str
-    tensor: torch.Tensor = field(compare=False)
+    tensor: torch.Tensor = field(compare=False, repr=False)
     output_index: int
 
 

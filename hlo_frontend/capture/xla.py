@@ -112,9 +112,11 @@ def hlo_proto(tensors: Sequence[torch.Tensor]) -> bytes:
 def evaluate(tensor: torch.Tensor, values: Sequence[torch.Tensor]) -> torch.Tensor:
     """The value of a lazy tensor on the CPU, with `values` for its leaves in order."""
     ext = extension()
-    computation = ext._xla_op_computation_from_module_proto("value", hlo_proto([tensor]))
     ext._set_allow_execution(True)
     try:
+        if not values:
+            return tensor.clone().cpu()  # a copy, for reading turns what is read into a leaf
+        computation = ext._xla_op_computation_from_module_proto("value", hlo_proto([tensor]))
         arguments = [value.to(device()) for value in values]
         (result,) = ext._xla_user_computation("xla::value", arguments, computation)
         return result.cpu()

@@ -17,6 +17,7 @@ from hlo_frontend.hlo.attributes import (
     WindowDimension,
 )
 from hlo_frontend.hlo.errors import HloError
+from hlo_frontend.hlo.groups import iota_groups
 from hlo_frontend.hlo.proto_shape import (
     read_literal,
     read_shape,
@@ -209,21 +210,6 @@ def _iota_groups(iota: Any) -> tuple[tuple[int, ...], ...]:
         iota.iota_reshape_dims,
     )
     return iota_groups((count, size), tuple(dims), tuple(iota.iota_transpose_perm))
-
-
-def iota_groups(
-    result: tuple[int, ...], dims: tuple[int, ...], order: tuple[int, ...]
-) -> tuple[tuple[int, ...], ...]:
-    """Replica groups in full from the short form `[result]<=[dims]T(order)`."""
-    try:
-        ids = np.arange(np.prod(dims, dtype=np.int64)).reshape(dims)
-        groups = ids.transpose(order or None).reshape(result)
-    except ValueError:
-        raise HloError(
-            "hlo: replica groups must rearrange one list of devices, got "
-            f"{list(result)}<={list(dims)}T{list(order)}"
-        ) from None
-    return tuple(map(tuple, groups.tolist()))
 
 
 def _write_groups(proto: Any, value: tuple[tuple[int, ...], ...]) -> None:

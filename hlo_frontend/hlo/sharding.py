@@ -24,7 +24,8 @@ _TEXT = re.compile(
 
 def sharding_bytes(proto: Any) -> bytes:
     """The bytes of an OpSharding message; HloError if it states what we do not know."""
-    unknown = {f.field_number for f in UnknownFieldSet(proto)} - {_METADATA_FIELD}
+    fields = UnknownFieldSet(proto)
+    unknown = {fields[n].field_number for n in range(len(fields))} - {_METADATA_FIELD}
     if unknown:
         raise HloError(
             "hlo proto: a sharding must be replicated, maximal, manual, tiled or a tuple of these, "
@@ -95,8 +96,7 @@ def _parse(text: str) -> Any:
         _fill_tiled(proto, tiled)
     else:
         raise HloError(
-            "hlo text: a sharding must be replicated, maximal, manual, tiled or a tuple of these, "
-            f"got {text}"
+            f"a sharding must be replicated, maximal, manual, tiled or a tuple of these, got {text}"
         )
     return proto
 

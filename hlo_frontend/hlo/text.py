@@ -16,20 +16,19 @@ from hlo_frontend.hlo.module import (
 from hlo_frontend.hlo.ops import OPS
 from hlo_frontend.hlo.text_attributes import (
     RENDERERS,
-    braces,
     frontend_attributes_text,
     listed,
     quoted,
     shape_text,
 )
 from hlo_frontend.hlo.text_literal import is_large, literal_text
-from hlo_frontend.hlo.types import TupleShape
+from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape
 from hlo_frontend.hlo.vocabulary import ATTRIBUTES, NO_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
 class PrintOptions:
-    """What a listing shows. LONG says all; SHORT, which still reads back, what is not repetition."""
+    """What a listing shows. LONG says all; SHORT leaves out what repeats, and reads back too."""
 
     percent: bool = True
     operand_shapes: bool = True
@@ -43,7 +42,7 @@ LONG = PrintOptions()
 SHORT = PrintOptions(percent=False, operand_shapes=False, signatures=False, metadata=False)
 
 # How each opcode names the computations it calls, where that is not `to_apply`.
-_CALL_KEYS = {
+CALL_KEYS = {
     "while": ("condition", "body"),
     "select-and-scatter": ("select", "scatter"),
     "fusion": ("calls",),
@@ -121,7 +120,8 @@ def _reference(name: str, options: PrintOptions) -> str:
 
 def _line(computation: HloComputation, i: HloInstruction, options: PrintOptions) -> str:
     head = f"{_reference(i.name, options)} = {shape_text(i.shape)} {i.opcode}"
-    parts = [f"{head}({_arguments(computation, i, options)})", *_attributes(i, options)]
+    parts = [f"{head}({_arguments(computation, i, options)})"]
+    parts.extend(_attributes(i, _calls(computation, i, options), options))
     return ", ".join(parts)
 
 
@@ -140,13 +140,13 @@ def _arguments(computation: HloComputation, i: HloInstruction, options: PrintOpt
     return listed(names) if options.operand_shapes else ", ".join(names)
 
 
-def _attributes(i: HloInstruction, options: PrintOptions) -> Iterator[str]:
+def _attributes(i: HloInstruction, calls: Iterator[str], options: PrintOptions) -> Iterator[str]:
     values = dict(i.attrs)
     order = [n for n in OPS[i.opcode].attrs if n in values and n != "backend_config"]
     for name in order:
         if name not in _LAST and not _is_default(name, values[name]):
             yield from RENDERERS[name](values[name])
-    yield from _calls(i, options)
+    yield from calls
     for name in _LAST:
         if name in values:
             yield from RENDERERS[name](values[name])
@@ -161,19 +161,26 @@ def _is_default(name: str, value: object) -> bool:
     return default is not NO_DEFAULT and value == default
 
 
-def _calls(i: HloInstruction, options: PrintOptions) -> Iterator[str]:
+def _calls(computation: HloComputation, i: HloInstruction, options: PrintOptions) -> Iterator[str]:
     names = [_reference(c, options) for c in i.calls]
     if not names:
         return
-    if i.opcode == "while":  # stored body first
-        names.reverse()
     if i.opcode == "custom-call":
         yield f"called_computations={{{', '.join(names)}}}"
     elif i.opcode == "conditional":
-        yield f"branch_computations={{{', '.join(names)}}}"
+        yield from _branches(names, computation.instructions[i.operands[0]].shape)
     else:
-        keys = _CALL_KEYS.get(i.opcode, ("to_apply",))
+        if i.opcode == "while":  # stored body first, printed condition first
+            names.reverse()
+        keys = CALL_KEYS.get(i.opcode, ("to_apply",))
         yield from (f"{key}={name}" for key, name in zip(keys, names, strict=True))
+
+
+def _branches(names: list[str], choice: AnyShape) -> Iterator[str]:
+    if choice == Shape("pred"):
+        yield f"true_computation={names[0]}, false_computation={names[1]}"
+    else:
+        yield f"branch_computations={{{', '.join(names)}}}"
 
 
 def _metadata(metadata: Metadata) -> str:
@@ -186,14 +193,3 @@ def _metadata(metadata: Metadata) -> str:
     if metadata.source_line:
         fields.append(f"source_line={metadata.source_line}")
     return " ".join(fields)
-
-
-__all__ = [
-    "LONG",
-    "SHORT",
-    "PrintOptions",
-    "braces",
-    "print_computation",
-    "print_instruction",
-    "print_module",
-]

@@ -31,7 +31,7 @@ def quoted(data: bytes | str) -> str:
     return '"' + "".join(map(_escaped, raw)) + '"'
 
 
-_ESCAPES = {ord(c): f"\\{e}" for c, e in zip('\n\r\t"\'\\', "nrt\"'\\", strict=True)}
+_ESCAPES = {ord(c): f"\\{e}" for c, e in zip("\n\r\t\"'\\", "nrt\"'\\", strict=True)}
 
 
 def _escaped(byte: int) -> str:
@@ -75,9 +75,7 @@ def listed(texts: list[str]) -> str:
     """Texts joined by commas, every fifth preceded by its number."""
     if len(texts) <= 5:
         return ", ".join(texts)
-    return ", ".join(
-        [f"/*index={i}*/{t}" if i and not i % 5 else t for i, t in enumerate(texts)]
-    )
+    return ", ".join([f"/*index={i}*/{t}" if i and not i % 5 else t for i, t in enumerate(texts)])
 
 
 _WINDOW_DEFAULT = WindowDimension(1)
@@ -157,7 +155,9 @@ def _padding(triples: tuple[tuple[int, int, int], ...]) -> Parts:
 
 
 def _aliasing(entries: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...]) -> Parts:
-    texts = [f"{_index(output)}: ({operand}, {_index(inner)})" for output, operand, inner in entries]
+    texts = [
+        f"{_index(output)}: ({operand}, {_index(inner)})" for output, operand, inner in entries
+    ]
     return (f"output_to_operand_aliasing={{{', '.join(texts)}}}",)
 
 

@@ -13,9 +13,9 @@ from hlo_frontend.hlo.types import ELEMENT_TYPES
 
 # XLA first tries the digits every decimal survives in (`digits10`), then those every value needs.
 _DIGITS = {"f32": (6, 9), "f64": (15, 17)}
-_COMPONENT = {"c64": "f32", "c128": "f64"}
+COMPONENTS = {"c64": "f32", "c128": "f64"}
 # Types with one NaN only have no payload to print.
-_ONE_NAN = frozenset({"f8e4m3fn"})
+ONE_NAN = frozenset({"f8e4m3fn"})
 
 
 def mantissa_bits(dtype: str) -> int:
@@ -51,14 +51,14 @@ def _nan_text(value: np.generic, dtype: str) -> str:
     sign = "-" if bits >> (ELEMENT_TYPES[dtype].bits - 1) else ""
     mantissa = mantissa_bits(dtype)
     payload = bits & ((1 << mantissa) - 1)
-    if dtype in _ONE_NAN or payload == 1 << (mantissa - 1):
+    if dtype in ONE_NAN or payload == 1 << (mantissa - 1):
         return f"{sign}nan"
     return f"{sign}nan({payload:#x})"
 
 
 def _complex_texts(values: np.ndarray, dtype: str) -> list[str]:
-    parts = values.view(ELEMENT_TYPES[_COMPONENT[dtype]].numpy)
-    texts = iter(float_texts(parts, _COMPONENT[dtype]))
+    parts = values.view(ELEMENT_TYPES[COMPONENTS[dtype]].numpy)
+    texts = iter(float_texts(parts, COMPONENTS[dtype]))
     return [f"({real}, {imaginary})" for real, imaginary in zip(texts, texts, strict=True)]
 
 

@@ -179,39 +179,43 @@ std::vector<TensorSpec> read_specs(const Ref& entries) {
   return specs;
 }
 
+Ref load(const at::Tensor& neff, const at::Tensor& metaneff, const std::string& options) {
+  Gil gil;
+  Ref module = checked(api().PyImport_ImportModule(bridge_name.load()));
+  Ref function = python::attribute(module, "load");
+  Ref text = checked(api().PyUnicode_FromStringAndSize(options.data(),
+                                                       static_cast<ssize_t>(options.size())));
+  return checked(api().PyObject_CallFunctionObjArgs(
+      function.get(), memoryview(neff).get(), memoryview(metaneff).get(), text.get(), nullptr));
+}
+
 }  // namespace
 
 std::string type_text(at::ScalarType dtype, at::IntArrayRef shape) {
   return c10::str(dtype_text(dtype), shape);
 }
 
-LoadedModel::LoadedModel(const at::Tensor& neff, const at::Tensor& metaneff,
-                         const std::string& options) {
-  Gil gil;
-  Ref module = checked(api().PyImport_ImportModule(bridge_name.load()));
-  Ref load = python::attribute(module, "load");
-  Ref text = checked(api().PyUnicode_FromStringAndSize(options.data(),
-                                                       static_cast<ssize_t>(options.size())));
-  Ref handle = checked(api().PyObject_CallFunctionObjArgs(
-      load.get(), memoryview(neff).get(), memoryview(metaneff).get(), text.get(), nullptr));
-  inputs_ = read_specs(python::attribute(handle, "inputs"));
-  outputs_ = read_specs(python::attribute(handle, "outputs"));
-  execute_ = python::attribute(handle, "execute").release();
-  handle_ = handle.release();
-  python::run_exit_handlers_at_exit();
-}
-
-LoadedModel::~LoadedModel() {
+Handle::~Handle() {
   if (!python::alive()) {  // the device's memory goes with the process
     return;
   }
   Gil gil;
-  Ref handle(handle_), execute(execute_);
+  Ref handle(object_);
   Ref unload(api().PyObject_GetAttrString(handle.get(), "unload"));
   if (unload.get() == nullptr ||
       Ref(api().PyObject_CallFunctionObjArgs(unload.get(), nullptr)).get() == nullptr) {
     api().PyErr_WriteUnraisable(handle.get());
   }
+}
+
+LoadedModel::LoadedModel(const at::Tensor& neff, const at::Tensor& metaneff,
+                         const std::string& options)
+    : handle_(load(neff, metaneff, options)) {
+  Gil gil;
+  const Ref handle = python::borrowed(handle_.get());
+  inputs_ = read_specs(python::attribute(handle, "inputs"));
+  outputs_ = read_specs(python::attribute(handle, "outputs"));
+  python::run_exit_handlers_at_exit();
 }
 
 std::vector<at::Tensor> LoadedModel::execute(at::TensorList inputs) const {
@@ -220,7 +224,10 @@ std::vector<at::Tensor> LoadedModel::execute(at::TensorList inputs) const {
   for (size_t i = 0; i < inputs.size(); ++i) {
     api().PyTuple_SetItem(arguments.get(), static_cast<ssize_t>(i), memoryview(inputs[i]).release());
   }
-  Ref results = checked(api().PyObject_CallFunctionObjArgs(execute_, arguments.get(), nullptr));
+  Ref method = checked(api().PyObject_GetAttrString(handle_.get(), "execute"));
+  Ref results = checked(python::outlasting_exit([&] {
+    return api().PyObject_CallFunctionObjArgs(method.get(), arguments.get(), nullptr);
+  }));
   const auto count = static_cast<size_t>(python::length(results));
   TORCH_CHECK(count == outputs_.size(), "neuron::Model: execute must return ", outputs_.size(),
               " outputs, got ", count);

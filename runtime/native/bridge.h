@@ -21,6 +21,20 @@ struct TensorSpec {
 // "int64[1, 128]", the way dtypes are spelt in Python.
 std::string type_text(at::ScalarType dtype, at::IntArrayRef shape);
 
+// The runtime's handle of a loaded model; unloads it on destruction.
+class Handle {
+ public:
+  explicit Handle(python::Ref owned) : object_(owned.release()) {}
+  ~Handle();
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  python::Object* get() const { return object_; }
+
+ private:
+  python::Object* object_;
+};
+
 // Loads on construction, unloads on destruction. Thread-safe; takes the GIL where it needs it.
 //
 // The Python module (`runtime.bridge` unless neuron_set_bridge named another) has
@@ -34,9 +48,6 @@ std::string type_text(at::ScalarType dtype, at::IntArrayRef shape);
 class LoadedModel {
  public:
   LoadedModel(const at::Tensor& neff, const at::Tensor& metaneff, const std::string& options);
-  ~LoadedModel();
-  LoadedModel(const LoadedModel&) = delete;
-  LoadedModel& operator=(const LoadedModel&) = delete;
 
   const std::vector<TensorSpec>& inputs() const { return inputs_; }
   const std::vector<TensorSpec>& outputs() const { return outputs_; }
@@ -45,8 +56,7 @@ class LoadedModel {
   std::vector<at::Tensor> execute(at::TensorList inputs) const;
 
  private:
-  python::Object* handle_;
-  python::Object* execute_;
+  Handle handle_;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
 };

@@ -135,12 +135,14 @@ TORCH_LIBRARY(neuron, library) {
   // A model may keep state on its device between calls: no call may be dropped, merged with an
   // equal one, moved across another, or run while a graph is being simplified.
   constexpr auto kHasSideEffects = c10::AliasAnalysisKind::CONSERVATIVE;
+  // Below Python's dispatch modes, so that a tracer can answer in the model's place.
+  constexpr auto kKernel = c10::DispatchKey::CompositeExplicitAutograd;
   library.def(torch::schema("forward_v2(Tensor[] _0, __torch__.torch.classes.neuron.Model _1)"
                             " -> Tensor[]", kHasSideEffects),
-              forward_v2);
+              torch::dispatch(kKernel, forward_v2));
   library.def(torch::schema("forward_v2_1(Tensor[] _0, __torch__.torch.classes.neuron.Model _1)"
                             " -> Tensor", kHasSideEffects),
-              forward_v2_1);
+              torch::dispatch(kKernel, forward_v2_1));
   library.def("_model_from_tensors(Tensor neff, Tensor metaneff, str options='{}')"
               " -> __torch__.torch.classes.neuron.Model",
               model_from_tensors);

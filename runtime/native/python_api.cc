@@ -108,9 +108,7 @@ void run_exit_handlers() {
   try {
     call(checked(api().PyImport_ImportModule("atexit")), "_run_exitfuncs");
     for (const char* name : {"stdout", "stderr"}) {
-      Object* stream = api().PySys_GetObject(name);  // borrowed
-      api().Py_IncRef(stream);
-      call(Ref(stream), "flush");
+      call(borrowed(api().PySys_GetObject(name)), "flush");
     }
   } catch (const c10::Error& error) {
     std::fprintf(stderr, "neuron::Model: at exit: %s\n", error.what());
@@ -139,7 +137,7 @@ void run_exit_handlers_at_exit() {
 Gil::Gil() {
   TORCH_CHECK(alive(), "neuron::Model: the Python interpreter that runs the model must be alive, got "
               "one that has exited, or a forked child of the process that loaded the model");
-  state_ = api().PyGILState_Ensure();
+  state_ = outlasting_exit([] { return api().PyGILState_Ensure(); });
 }
 
 Gil::~Gil() { api().PyGILState_Release(state_); }
@@ -178,6 +176,11 @@ void throw_python_error() {
     C10_THROW_ERROR(Error, message());
   }
   C10_THROW_ERROR(Error, formatted(value));
+}
+
+Ref borrowed(Object* object) {
+  api().Py_IncRef(object);
+  return Ref(object);
 }
 
 Ref attribute(const Ref& object, const char* name) {

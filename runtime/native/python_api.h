@@ -5,7 +5,9 @@
 // restate the stable ABI of Python 3.11 (no Python headers are needed to build).
 #pragma once
 
+#include <cxxabi.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <string>
 #include <utility>
@@ -138,6 +140,20 @@ class Gil {
   int state_;
 };
 
+// Returns what `enter` returns, which may wait for the GIL. A Python that is exiting ends other
+// threads where they wait (pthread_exit); to unwind C++ from there would abort the process, so the
+// thread stays until the process is gone.
+template <class Enter>
+auto outlasting_exit(const Enter& enter) {
+  try {
+    return enter();
+  } catch (abi::__forced_unwind&) {
+    for (;;) {
+      pause();
+    }
+  }
+}
+
 // An owned reference; made and dropped only while the GIL is held.
 class Ref {
  public:
@@ -167,6 +183,7 @@ Ref checked(Object* object);
 
 [[noreturn]] void throw_python_error();
 
+Ref borrowed(Object* object);  // takes a reference of its own
 Ref attribute(const Ref& object, const char* name);
 Ref item(const Ref& sequence, ssize_t index);
 ssize_t length(const Ref& sequence);

@@ -21,7 +21,8 @@ from hlo_frontend.hlo import attributes as a
 from hlo_frontend.hlo.literal import Literal, TupleLiteral
 from hlo_frontend.hlo.types import Shape, TokenShape, TupleShape
 from neff import archive, container
-from neff.archive import append_end, append_entry
+from neff.archive import gzipped, tar
+from neff.builder import Builder
 from neff.container import read_neff, write_neff
 from neff.encode import decode_shape, decode_value, encode_shape, encode_value
 from neff.errors import NeffError
@@ -29,7 +30,7 @@ from neff.header import HEADER_SIZE, Header
 from neff.options import parse_options
 from neff.pipeline import pipeline, run
 from neff.program import Program
-from tests.neff.programs import random_programs
+from tests.neff.programs import parameters, program, random_programs, weight_variable
 from tests.neff.test_passes import convolution_with_batch_norm
 
 
@@ -95,7 +96,7 @@ def test_reads_back_the_same_program(example, compress):
     ]
     for digest, weight in example.weights.items():
         np.testing.assert_array_equal(neff.program.weights[digest].array, weight.array)
-    assert write_neff(neff.program, compress=compress) == data
+    assert bytes(write_neff(neff.program, compress=compress)) == bytes(data)
 
 
 @given(p=random_programs())
@@ -121,9 +122,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_uncompressed_weights_are_not_copied(example):
     data = write_neff(example, compress=False)
-    whole = np.frombuffer(data, np.uint8)
     for weight in read_neff(data).program.weights.values():
-        assert np.shares_memory(weight.array, whole)
+        assert np.shares_memory(weight.array, data)
         assert not weight.array.flags.writeable
 
 
@@ -174,27 +174,27 @@ def resealed(contents: bytes, **header: object) -> bytes:
     return replace(fields, **header).pack() + contents
 
 
-def archived(*files: tuple[str, bytes], manifest: object = None) -> bytes:
-    out = bytearray()
+def packed(*files: tuple[str, bytes], compress: bool = False) -> bytes:
+    parts = tar([(name, [data]) for name, data in files])
+    return bytes(gzipped(parts)) if compress else b"".join(parts)
+
+
+def manifest_of(*files: tuple[str, int], form: int = container.FORMAT) -> tuple[str, bytes]:
+    return "neff.json", json.dumps({"format": form, "name": "x", "files": files}).encode()
+
+
+def archived(*files: tuple[str, bytes], manifest: tuple[str, bytes] | None = None) -> bytes:
     announced = [(name, len(data)) for name, data in files]
-    document = manifest or {"format": container.FORMAT, "name": "x", "files": announced}
-    append_entry(out, "neff.json", json.dumps(document).encode(), compress=False)
-    for name, data in files:
-        append_entry(out, name, data, compress=False)
-    append_end(out, compress=False)
-    return resealed(bytes(out))
+    return resealed(packed(manifest or manifest_of(*announced), *files))
 
 
 def hostile(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
     """An archive whose second entry has a name or a type that no NEFF has."""
-    out = bytearray()
-    manifest = json.dumps({"format": container.FORMAT, "name": "x", "files": [[name, 0]]}).encode()
-    append_entry(out, "neff.json", manifest, compress=False)
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, "/etc/passwd"
-    out += info.tobuf(tarfile.USTAR_FORMAT)
-    append_end(out, compress=False)
-    return resealed(bytes(out))
+    entry = info.tobuf(tarfile.USTAR_FORMAT)
+    first = packed(manifest_of((name, 0)))
+    return resealed(first[:-1024] + entry + bytes(1024))
 
 
 def flipped(file: bytes, position: int) -> bytes:
@@ -230,38 +230,31 @@ BAD_FILES = {
     "symbolic link": (lambda f: hostile("sg00/x", tarfile.SYMTYPE), "plain files"),
     "device": (lambda f: hostile("sg00/x", tarfile.CHRTYPE), "plain files"),
     "too large for this machine": (
-        lambda f: archived(manifest={"format": 1, "name": "x", "files": [["a", HUGE]]}),
+        lambda f: archived(manifest=manifest_of(("a", HUGE))),
         f"the contents need {HUGE} bytes of memory, available are",
     ),
     "negative size": (
-        lambda f: archived(manifest={"format": 1, "name": "x", "files": [["a", -1]]}),
+        lambda f: archived(manifest=manifest_of(("a", -1))),
         "the contents need -1 bytes",
     ),
     "other format": (
-        lambda f: archived(manifest={"format": 99, "name": "x", "files": []}),
+        lambda f: archived(manifest=manifest_of(form=99)),
         "format 1 is supported, got 99",
     ),
     "entry not announced": (
-        lambda f: archived(("a", b""), manifest={"format": 1, "name": "x", "files": []}),
+        lambda f: archived(("a", b""), manifest=manifest_of()),
         "must end after 0 files, got 'a'",
     ),
     "entry missing": (
-        lambda f: archived(manifest={"format": 1, "name": "x", "files": [["a", 3]]}),
+        lambda f: archived(manifest=manifest_of(("a", 3))),
         r"must hold \('a', 3\) next, got \('', 0\)",
     ),
     "manifest is no JSON": (
-        lambda f: resealed(bytes(_entry("neff.json", b"{"))),
+        lambda f: archived(manifest=("neff.json", b"{")),
         "the contents cannot be read",
     ),
     "no graph": (lambda f: archived(), "the contents cannot be read: KeyError"),
 }
-
-
-def _entry(name: str, data: bytes) -> bytearray:
-    out = bytearray()
-    append_entry(out, name, data, compress=False)
-    append_end(out, compress=False)
-    return out
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
@@ -285,14 +278,18 @@ def test_no_damaged_contents_raise_anything_but_neff_error(position: int):
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch):
     monkeypatch.setattr(container, "available_memory", lambda: 1 << 20)
     zeros = bytes(1 << 24)
-    out = bytearray()
-    manifest = {"format": container.FORMAT, "name": "x", "files": [["a", len(zeros)]]}
-    append_entry(out, "neff.json", json.dumps(manifest).encode(), compress=True)
-    append_entry(out, "a", zeros, compress=True)
-    append_end(out, compress=True)
-    assert len(out) < 1 << 18
+    bomb = packed(manifest_of(("a", len(zeros))), ("a", zeros), compress=True)
+    assert len(bomb) < 1 << 18
     with pytest.raises(NeffError, match="the contents need 16777216 bytes of memory"):
-        read_neff(resealed(bytes(out)))
+        read_neff(resealed(bomb))
+
+
+def test_weights_that_do_not_shrink_are_not_compressed():
+    noise = np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8)
+    for array, is_compressed in ((noise, False), (np.zeros_like(noise), True)):
+        b, inputs = Builder(), [weight_variable("w", array)]
+        data = write_neff(compiled(program(b, *parameters(b, inputs), inputs=inputs)))
+        assert (bytes(data[1024:1026]) == archive.GZIP_MAGIC) is is_compressed
 
 
 def test_memory_is_what_the_machine_has():

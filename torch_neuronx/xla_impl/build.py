@@ -155,7 +155,7 @@ def _write_hlo(
 
 
 def _write_neff(workdir: Path, compiled: Compiled) -> None:
-    write_atomically(workdir / "graph.neff", compiled.neff)
+    write_atomically(workdir / "graph.neff", compiled.neff.data)
     write_atomically(workdir / "metaneff.pb", compiled.metaneff)
     lines = [f"neuron emulator {__version__}, target {compiled.program.target}"]
     lines += [
@@ -165,9 +165,9 @@ def _write_neff(workdir: Path, compiled: Compiled) -> None:
     write_atomically(workdir / "log-neuron-cc.txt", "\n".join([*lines, ""]).encode())
 
 
-def load(neff: bytearray, metaneff: bytes) -> torch.ScriptObject:
+def load(neff: np.ndarray, metaneff: bytes) -> torch.ScriptObject:
     """The `neuron::Model` of a NEFF, loaded on a NeuronCore. The NEFF is not copied."""
     return torch.ops.neuron._model_from_tensors(
-        torch.frombuffer(neff, dtype=torch.uint8),
+        torch.from_numpy(neff),
         torch.frombuffer(bytearray(metaneff), dtype=torch.uint8),
     )

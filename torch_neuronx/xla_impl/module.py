@@ -9,7 +9,16 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hlo_frontend.capture import Capture, State, flatten, unflatten
+from hlo_frontend.capture import (
+    Capture,
+    Dict,
+    Items,
+    Leaf,
+    State,
+    Structure,
+    flatten,
+    unflatten,
+)
 from hlo_frontend.capture.dtypes import TORCH_DTYPES
 
 
@@ -25,8 +34,9 @@ class NeuronModule(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self._structure = captured.output_structure
-        self._single = len(_returned(captured)) == 1
+        returned = _returned(captured)
+        self._structure = _pruned(captured.output_structure, {n: p for p, n in enumerate(returned)})
+        self._single = len(returned) == 1
         self._names = [name.replace(".", "->") for name in weights]
         if weights:
             self.weights = torch.nn.Module()
@@ -64,6 +74,23 @@ def _returned(captured: Capture) -> list[int]:
     """The outputs that go back to the caller: those that no state keeps."""
     kept = {p.output_index for p in captured.parameters if isinstance(p, State)}
     return [n for n in range(len(captured.outputs)) if n not in kept]
+
+
+def _pruned(structure: Structure, place: Mapping[int, int]) -> Structure:
+    """The structure without the leaves that have no place in the flat list of returned tensors."""
+    if isinstance(structure, Leaf):
+        return Leaf(place[structure.index])
+    kept = [n for n, item in enumerate(structure.items) if _places(item) & place.keys()]
+    items = tuple(_pruned(structure.items[n], place) for n in kept)
+    if isinstance(structure, Dict):
+        return Dict(tuple(structure.keys[n] for n in kept), items)
+    return Items(structure.kind, items)
+
+
+def _places(structure: Structure) -> set[int]:
+    if isinstance(structure, Leaf):
+        return {structure.index}
+    return set[int]().union(*map(_places, structure.items))
 
 
 def _class_for(captured: Capture, count: int) -> type[NeuronModule]:
