@@ -20,7 +20,7 @@ BLOCK = tarfile.BLOCKSIZE
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_FORMAT = 31  # zlib's wbits for a gzip header and trailer
 CHUNK = 1 << 18
-SAMPLE = 1 << 14  # bytes of a file that are compressed on trial
+SAMPLE, SAMPLES = 1 << 12, 8  # bytes, at that many places of a file, are compressed on trial
 WORTHWHILE = 0.8
 ALIGNMENT = 64  # bytes: what XLA asks of a buffer it does not copy
 # What an archive may hold: plain files, at most one folder deep.
@@ -65,7 +65,9 @@ def shrinks(files: Iterable[Parts]) -> bool:
     size = compressed = 0.0
     for parts in files:
         whole = sum(map(len, parts))
-        sample = bytes(max(parts, key=len)[:SAMPLE])
+        largest = max(parts, key=len)
+        step = max(len(largest) // SAMPLES, SAMPLE)
+        sample = b"".join(largest[p : p + SAMPLE] for p in range(0, len(largest), step))
         ratio = len(zlib.compress(sample, 1)) / max(len(sample), 1)
         size, compressed = size + whole, compressed + ratio * whole
     return compressed < WORTHWHILE * size

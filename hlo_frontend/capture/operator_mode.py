@@ -73,8 +73,12 @@ def _takes_device(func: Operator) -> bool:
 
 
 def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    result = func(*_lazy(session, args), **_lazy(session, kwargs))
-    return result if _is_below_wrapper(args) else _mapped(_wrapped, result)
+    below = _is_below_wrapper(args)
+    args, kwargs = _lazy(session, args), _lazy(session, kwargs)
+    if below:
+        return func(*args, **kwargs)
+    with xla.through_wrapper():
+        return func(*args, **kwargs)
 
 
 def _is_below_wrapper(args: tuple[Any, ...]) -> bool:
@@ -82,11 +86,6 @@ def _is_below_wrapper(args: tuple[Any, ...]) -> bool:
     return any(
         t.device.type == "xla" and not torch._is_functional_tensor(t) for t in _tensors(args)
     )
-
-
-def _wrapped(tensor: torch.Tensor) -> torch.Tensor:
-    """A new lazy tensor as the program must get it: updates in place are lost without a wrapper."""
-    return xla.functional(tensor) if tensor.device.type == "xla" else tensor
 
 
 def _with_device(

@@ -83,6 +83,17 @@ def functional(tensor: torch.Tensor) -> torch.Tensor:
     return torch._to_functional_tensor(tensor)
 
 
+def through_wrapper() -> Any:
+    """Operators called in this context treat updates in place and views as the program does.
+
+    PyTorch skips that layer in calls made from a dispatch mode.
+    """
+    include = torch._C._dispatch_tls_local_include_set()
+    exclude = torch._C._dispatch_tls_local_exclude_set()
+    key = torch._C.DispatchKey.Functionalize
+    return torch._C._ForceDispatchKeyGuard(include, exclude.remove(key))
+
+
 def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
     """The current value of a wrapped lazy tensor, as kernels below the wrapper return it."""
     torch._sync(tensor)

@@ -178,8 +178,8 @@ _define(
     "custom-call",
     None,
     special.custom_call,
-    attrs="custom_call_target operand_layout_constraints? output_to_operand_aliasing? "
-    "custom_call_has_side_effect? schedule? api_version?",
+    attrs="custom_call_target operand_layout_constraints? custom_call_has_side_effect? "
+    "output_to_operand_aliasing? schedule? api_version?",
     calls=None,
 )
 

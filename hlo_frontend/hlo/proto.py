@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from hlo_frontend.hlo.canonical import canonical_attributes
 from hlo_frontend.hlo.errors import HloError
@@ -34,6 +35,9 @@ from hlo_frontend.hlo.schema import MESSAGES
 # Newer XLA packs the computation's id above the 32 bits that number an instruction within it.
 _LOCAL_ID = 0xFFFFFFFF
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+# Fields of an instruction that are not in the schema and may be there: parameter replication, the
+# thread it runs on, statistics, value tracking and accuracy hints.
+_IGNORED_FIELDS = frozenset({61, 79, 82, 88, 91})
 _ALIAS_KINDS = {1: False, 2: True}  # may alias, must alias
 
 
@@ -127,6 +131,17 @@ def _frame_reader(index: Any) -> Callable[[int], tuple[str, int]]:
     return read
 
 
+def _check_fields(proto: Any) -> None:
+    """A field we do not know may change what the instruction means, unless it is empty."""
+    fields = UnknownFieldSet(proto)
+    for n in range(len(fields)):
+        if fields[n].field_number not in _IGNORED_FIELDS and fields[n].data != b"":
+            raise HloError(
+                "hlo proto: an instruction must not have fields that are not supported, "
+                f"got field {fields[n].field_number}"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class _ComputationReader:
     names: dict[int, str]
@@ -160,6 +175,7 @@ class _ComputationReader:
                 f"got {opcode!r}"
             )
         try:
+            _check_fields(proto)
             shape = read_shape(proto.shape)
             operands = tuple([positions[i & _LOCAL_ID] for i in proto.operand_ids])
             calls = tuple([self.names[i] for i in proto.called_computation_ids])

@@ -199,6 +199,8 @@ def _read_groups(proto: Any) -> tuple[tuple[int, ...], ...]:
     devices = proto.collective_device_list
     if devices.HasField("iota_replica_group_list"):
         return _iota_groups(devices.iota_replica_group_list)
+    if proto.HasField("iota_collective_device_list"):
+        return _iota_groups(proto.iota_collective_device_list)
     groups = devices.replica_groups or proto.replica_groups
     return tuple(tuple(g.replica_ids) for g in groups)
 
@@ -229,11 +231,12 @@ def _write_sharding(proto: Any, value: bytes) -> None:
 
 
 def _read_domain(proto: Any) -> tuple[bytes, bytes]:
-    return sharding_bytes(proto.domain_entry_sharding), sharding_bytes(proto.domain_exit_sharding)
+    """The shardings as the text names them, which is the other way round."""
+    return sharding_bytes(proto.domain_exit_sharding), sharding_bytes(proto.domain_entry_sharding)
 
 
 def _write_domain(proto: Any, value: tuple[bytes, bytes]) -> None:
-    for field, data in zip(("domain_entry_sharding", "domain_exit_sharding"), value, strict=True):
+    for field, data in zip(("domain_exit_sharding", "domain_entry_sharding"), value, strict=True):
         getattr(proto, field).SetInParent()
         getattr(proto, field).MergeFromString(data)
 

@@ -97,16 +97,10 @@ def _read_preds(proto: Any, shape: Shape) -> np.ndarray:
     return values.astype(np.bool_)
 
 
-def _read_packed(proto: Any, shape: Shape) -> np.ndarray:
-    """Types below 8 bits: several elements a byte, the first in the lowest bits."""
-    packed = np.frombuffer(getattr(proto, f"{shape.dtype}s"), np.uint8)
-    bits = shape.element.bits
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    fields = (packed[:, None] >> shifts).reshape(-1)[: shape.size] & np.uint8((1 << bits) - 1)
-    if shape.element.kind == "signed":
-        sign = np.uint8(1 << (bits - 1))
-        return ((fields ^ sign).astype(np.int8) - np.int8(sign)).astype(shape.numpy)
-    return fields.astype(shape.numpy)
+def _read_narrow(proto: Any, shape: Shape) -> np.ndarray:
+    """Types below 8 bits take the low bits of a byte; what is above them says nothing."""
+    stored = _read_bytes(proto, shape).view(np.uint8)
+    return (stored & np.uint8((1 << shape.element.bits) - 1)).view(shape.numpy)
 
 
 def _whole(data: bytes, shape: Shape) -> np.ndarray:
@@ -116,7 +110,8 @@ def _whole(data: bytes, shape: Shape) -> np.ndarray:
 
 
 def _write_varints(values: np.ndarray, shape: Shape) -> list[int]:
-    return values.tolist()
+    numbers: list[int] = values.tolist()
+    return numbers
 
 
 def _write_chunk(values: np.ndarray, shape: Shape) -> list[bytes]:
@@ -127,21 +122,13 @@ def _write_bytes(values: np.ndarray, shape: Shape) -> bytes:
     return values.tobytes()
 
 
-def _write_packed(values: np.ndarray, shape: Shape) -> bytes:
-    bits = shape.element.bits
-    fields = values.astype(np.int8).view(np.uint8) & np.uint8((1 << bits) - 1)
-    per_byte = 8 // bits
-    fields = np.pad(fields, (0, -fields.size % per_byte)).reshape(-1, per_byte)
-    return (fields << np.arange(0, 8, bits, dtype=np.uint8)).sum(1, dtype=np.uint8).tobytes()
-
-
 _Reader = Callable[[Any, Shape], np.ndarray]
 _Writer = Callable[[np.ndarray, Shape], Any]
 _LITERALS: dict[str, tuple[_Reader, _Writer]] = {
     "pred": (_read_preds, _write_chunk),
     **dict.fromkeys(("s32", "s64", "u32", "u64"), (_read_varints, _write_varints)),
     **dict.fromkeys(("f32", "f64", "c64", "c128"), (_read_bytes, _write_chunk)),
-    **dict.fromkeys(("s2", "s4", "u2", "u4"), (_read_packed, _write_packed)),
+    **dict.fromkeys(("s2", "s4", "u2", "u4"), (_read_narrow, _write_bytes)),
 }
 _LITERALS |= {t: (_read_bytes, _write_bytes) for t in ELEMENT_TYPES if t not in _LITERALS}
 

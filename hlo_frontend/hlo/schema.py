@@ -230,6 +230,7 @@ _MESSAGES = {
         bool largest 85
         CollectiveDeviceListProto collective_device_list 87
         bool is_composite 89
+        IotaReplicaGroupListProto iota_collective_device_list 92
     """,
     "HloComputationProto": """
         string name 1

@@ -31,11 +31,7 @@ def sharding_bytes(proto: Any) -> bytes:
             "hlo proto: a sharding must be replicated, maximal, manual, tiled or a tuple of these, "
             f"got one with field {min(unknown)}"
         )
-    kept = type(proto)()
-    kept.CopyFrom(proto)
-    kept.DiscardUnknownFields()
-    data: bytes = kept.SerializeToString(deterministic=True)
-    return data
+    return parse_sharding(_text(proto))  # so that one sharding has one spelling
 
 
 def sharding_text(data: bytes) -> str:
@@ -51,7 +47,7 @@ def _text(proto: Any) -> str:
     if proto.type == _TILED:
         return _tiled_text(proto)
     if proto.type not in _NAMED:
-        raise HloError(f"hlo: a sharding's type must be 0 to 6, got {proto.type}")
+        raise HloError(f"hlo proto: a sharding's type must be 0 to 6, got {proto.type}")
     return f"{{{_NAMED[proto.type]}}}"
 
 
@@ -90,7 +86,6 @@ def _parse(text: str) -> Any:
         proto.tuple_shardings.extend(map(_parse, _elements(inner)))
     elif maximal := re.fullmatch(r"maximal device=(\d+)", inner):
         proto.type = _MAXIMAL
-        proto.tile_assignment_dimensions.append(1)
         proto.tile_assignment_devices.append(int(maximal[1]))
     elif tiled := _TEXT.fullmatch(text):
         _fill_tiled(proto, tiled)

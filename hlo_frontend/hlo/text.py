@@ -48,7 +48,7 @@ CALL_KEYS = {
     "fusion": ("calls",),
 }
 # Printed after the computations called; all other attributes come before.
-_LAST = ("sharding", "frontend_attributes")
+_LAST = ("is_composite", "sharding", "frontend_attributes")
 
 
 def print_module(module: HloModule, options: PrintOptions = LONG) -> str:

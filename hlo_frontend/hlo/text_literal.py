@@ -30,7 +30,8 @@ def _digits(dtype: str) -> int:
 
 def float_texts(values: np.ndarray, dtype: str) -> list[str]:
     """The values of a floating-point type as XLA prints them, one string each."""
-    numbers = values.astype(np.float64).tolist()
+    with np.errstate(invalid="ignore"):  # a signalling NaN is no reason to warn
+        numbers = values.astype(np.float64).tolist()
     if dtype in _DIGITS:
         few, enough = _DIGITS[dtype]
         texts = [f"{n:.{few}g}" for n in numbers]

@@ -133,6 +133,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             "window",
             _tuple_of(_instance(WindowDimension)),
             "a tuple of WindowDimension",
+            default=(),
         ),
         Attribute(
             "dim_labels",

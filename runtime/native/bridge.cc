@@ -215,7 +215,7 @@ LoadedModel::LoadedModel(const at::Tensor& neff, const at::Tensor& metaneff,
   const Ref handle = python::borrowed(handle_.get());
   inputs_ = read_specs(python::attribute(handle, "inputs"));
   outputs_ = read_specs(python::attribute(handle, "outputs"));
-  python::run_exit_handlers_at_exit();
+  python::prepare_for_exit();
 }
 
 std::vector<at::Tensor> LoadedModel::execute(at::TensorList inputs) const {
@@ -225,9 +225,8 @@ std::vector<at::Tensor> LoadedModel::execute(at::TensorList inputs) const {
     api().PyTuple_SetItem(arguments.get(), static_cast<ssize_t>(i), memoryview(inputs[i]).release());
   }
   Ref method = checked(api().PyObject_GetAttrString(handle_.get(), "execute"));
-  Ref results = checked(python::outlasting_exit([&] {
-    return api().PyObject_CallFunctionObjArgs(method.get(), arguments.get(), nullptr);
-  }));
+  Ref results =
+      checked(api().PyObject_CallFunctionObjArgs(method.get(), arguments.get(), nullptr));
   const auto count = static_cast<size_t>(python::length(results));
   TORCH_CHECK(count == outputs_.size(), "neuron::Model: execute must return ", outputs_.size(),
               " outputs, got ", count);

@@ -7,14 +7,21 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
+#include <thread>
 
 namespace neuron::python {
 namespace {
 
+// How long an exit waits for calls that run.
+constexpr auto kExitPatience = std::chrono::seconds(10);
+
 std::atomic<bool> forked_from_embedding{false};
+std::atomic<bool> exiting{false};
+std::atomic<int> threads_inside{0};  // that hold or wait for the GIL on this library's behalf
+thread_local int depth = 0;          // of Gil in this thread
 
 std::string setting(const char* variable, const char* built_in) {
   const char* value = std::getenv(variable);
@@ -100,7 +107,21 @@ void call(const Ref& object, const char* method) {
   checked(api().PyObject_CallFunctionObjArgs(attribute(object, method).get(), nullptr));
 }
 
-void run_exit_handlers() {
+// A handler of Python's atexit: from here on no thread enters, and those inside get to leave.
+Object* wait_for_calls(Object*, Object*) {
+  const auto deadline = std::chrono::steady_clock::now() + kExitPatience;
+  const int own = depth > 0 ? 1 : 0;
+  exiting = true;
+  void* thread = api().PyEval_SaveThread();
+  while (threads_inside > own && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  api().PyEval_RestoreThread(thread);
+  return api().PyTuple_New(0);
+}
+
+// Of a program that started Python through this library, when it ends.
+void run_python_exit_handlers() {
   if (!alive()) {
     return;
   }
@@ -123,24 +144,44 @@ const Api& api() {
 }
 
 bool alive() noexcept {
-  return !forked_from_embedding.load(std::memory_order_relaxed) && api().Py_IsInitialized() != 0;
+  return depth > 0 || (!exiting && !forked_from_embedding && api().Py_IsInitialized() != 0);
 }
 
-void run_exit_handlers_at_exit() {
-  static std::once_flag once;
-  if (!api().embedded) {
+void prepare_for_exit() {
+  static std::atomic<bool> prepared{false};
+  if (prepared.exchange(true)) {
     return;
   }
-  std::call_once(once, [] { std::atexit(run_exit_handlers); });
+  static MethodDef handler{"wait_for_neuron_calls", wait_for_calls, kMethodNoArguments, nullptr};
+  Ref function = checked(api().PyCFunction_NewEx(&handler, nullptr, nullptr));
+  Ref add = attribute(checked(api().PyImport_ImportModule("atexit")), "register");
+  checked(api().PyObject_CallFunctionObjArgs(add.get(), function.get(), nullptr));
+  pthread_atfork(nullptr, nullptr, [] { threads_inside = depth > 0 ? 1 : 0; });
+  if (api().embedded) {
+    std::atexit(run_python_exit_handlers);
+  }
 }
 
 Gil::Gil() {
-  TORCH_CHECK(alive(), "neuron::Model: the Python interpreter that runs the model must be alive, got "
-              "one that has exited, or a forked child of the process that loaded the model");
-  state_ = outlasting_exit([] { return api().PyGILState_Ensure(); });
+  api();
+  if (depth == 0) {
+    ++threads_inside;  // before the check: whoever sets `exiting` then waits for this thread
+    if (!alive()) {
+      --threads_inside;
+      TORCH_CHECK(false, "neuron::Model: Python must be running to run the model, got one that is "
+                  "exiting, or a forked child of the process that started it");
+    }
+  }
+  ++depth;
+  state_ = api().PyGILState_Ensure();
 }
 
-Gil::~Gil() { api().PyGILState_Release(state_); }
+Gil::~Gil() {
+  api().PyGILState_Release(state_);
+  if (--depth == 0) {
+    --threads_inside;
+  }
+}
 
 Ref checked(Object* object) {
   if (object == nullptr) {

@@ -5,9 +5,7 @@
 // restate the stable ABI of Python 3.11 (no Python headers are needed to build).
 #pragma once
 
-#include <cxxabi.h>
 #include <sys/types.h>
-#include <unistd.h>
 
 #include <string>
 #include <utility>
@@ -39,6 +37,13 @@ struct Buffer {
   void* internal;
 };
 
+struct MethodDef {
+  const char* name;
+  Object* (*function)(Object* self, Object* arguments);
+  int flags;
+  const char* doc;
+};
+
 struct TypeSlot {
   int slot;
   void* function;
@@ -56,6 +61,7 @@ constexpr int kSlotGetBuffer = 1;
 constexpr int kSlotDealloc = 52;
 constexpr unsigned int kDisallowInstantiation = 1u << 7;
 constexpr int kBufferSimple = 0;
+constexpr int kMethodNoArguments = 4;
 
 // result, name, arguments
 #define NEURON_PYTHON_FUNCTIONS(X)                                                       \
@@ -64,6 +70,7 @@ constexpr int kBufferSimple = 0;
   X(void, Py_SetProgramName, (const wchar_t*))                                           \
   X(wchar_t*, Py_DecodeLocale, (const char*, size_t*))                                   \
   X(void*, PyEval_SaveThread, (void))                                                    \
+  X(void, PyEval_RestoreThread, (void*))                                                 \
   X(int, PyGILState_Ensure, (void))                                                      \
   X(void, PyGILState_Release, (int))                                                     \
   X(void, Py_IncRef, (Object*))                                                          \
@@ -86,6 +93,7 @@ constexpr int kBufferSimple = 0;
   X(void, PyBuffer_Release, (Buffer*))                                                   \
   X(int, PyBuffer_FillInfo, (Buffer*, Object*, void*, ssize_t, int readonly, int flags)) \
   X(Object*, PyMemoryView_FromObject, (Object*))                                         \
+  X(Object*, PyCFunction_NewEx, (MethodDef*, Object* self, Object* module))              \
   X(Object*, PyType_FromSpec, (TypeSpec*))                                               \
   X(Object*, PyType_GenericAlloc, (TypeObject*, ssize_t))                                \
   X(void, PyObject_Free, (void*))                                                        \
@@ -118,15 +126,16 @@ struct Api {
 // The API; the first call finds the interpreter or starts one, and throws c10::Error if it cannot.
 const Api& api();
 
-// Whether Python may be entered: it has not been finalised, and this is not the forked child of a
-// process whose interpreter the library had started. Once false it stays false, and what Python
-// owns is left to the operating system.
+// Whether this thread may enter Python: it has not begun to exit (what runs may finish), and this
+// is not the forked child of a process whose interpreter the library had started. Once false for
+// a thread outside Python it stays false, and what Python owns is left to the operating system.
 bool alive() noexcept;
 
-// Has Python's own exit handlers run when the C++ program ends; does something once, and only for
-// an interpreter the library started. Called after the first load, so that libraries imported by
-// then are torn down after the handlers.
-void run_exit_handlers_at_exit();
+// Arranges, once, that a Python that exits first waits for the calls that run: it would end their
+// threads where they stand, and with them the process. If the library started Python, it also has
+// Python's exit handlers run when the program ends. Called with the GIL held, after the first load:
+// exit handlers run last come first, so this one goes before those of what the runtime imported.
+void prepare_for_exit();
 
 // Holds the GIL; throws c10::Error where Python may not be entered.
 class Gil {
@@ -139,20 +148,6 @@ class Gil {
  private:
   int state_;
 };
-
-// Returns what `enter` returns, which may wait for the GIL. A Python that is exiting ends other
-// threads where they wait (pthread_exit); to unwind C++ from there would abort the process, so the
-// thread stays until the process is gone.
-template <class Enter>
-auto outlasting_exit(const Enter& enter) {
-  try {
-    return enter();
-  } catch (abi::__forced_unwind&) {
-    for (;;) {
-      pause();
-    }
-  }
-}
 
 // An owned reference; made and dropped only while the GIL is held.
 class Ref {

@@ -59,10 +59,13 @@ def trace_model(
     if workdir is not None:
         _write_neff(workdir, compiled)
     weights = {} if inline_weights_to_neff else _weights(captured)
-    files = compiled.neff, compiled.metaneff
+    files, size = (compiled.neff, compiled.metaneff), compiled.stages[-1].instructions
     del inputs, compiled  # the host copies of folded weights: the NEFF holds them now
     arguments = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
-    return script(load(*files), captured, weights, tuple(arguments))
+    start = time.perf_counter()
+    model = load(*files)
+    _report(PassRecord("load", time.perf_counter() - start, size, False))
+    return script(model, captured, weights, tuple(arguments))
 
 
 def _words(arguments: str | Sequence[str] | None) -> list[str]:
