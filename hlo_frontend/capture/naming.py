@@ -107,14 +107,21 @@ def named_tensors(modules: dict[str, nn.Module]) -> Iterator[tuple[str, torch.Te
 def input_names(func: Callable[..., Any], count: int) -> list[str]:
     """A name for each positional argument: that of its parameter, or `arg0`, `arg1`."""
     names = [f"arg{i}" for i in range(count)]
-    target = func.forward if isinstance(func, nn.Module) else func
+    known = _positional(func)[:count]
+    return known + names[len(known) :]
+
+
+def _positional(func: Callable[..., Any]) -> list[str]:
+    if isinstance(func, torch.jit.ScriptModule):
+        return [a.name for a in func._c._get_method("forward").schema.arguments[1:]]
+    if isinstance(func, torch.jit.ScriptFunction):
+        return [a.name for a in func.schema.arguments]
     try:
-        parameters = inspect.signature(target).parameters.values()
-    except (TypeError, ValueError):  # built in C++, as script functions are
-        return names
-    positional = (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) if (p := inspect.Parameter) else ()
-    known = [p.name for p in parameters if p.kind in positional]
-    return (known + names[len(known) :])[:count]
+        signature = inspect.signature(func.forward if isinstance(func, nn.Module) else func)
+    except (TypeError, ValueError):  # built in C++
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in signature.parameters.values() if p.kind in kinds]
 
 
 def display_name(func: Callable[..., Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +20,7 @@ from hlo_frontend.capture.function_mode import FunctionMode, lifted
 from hlo_frontend.capture.operator_mode import OperatorMode
 from hlo_frontend.capture.restore import unchanged
 from hlo_frontend.capture.result import Capture, State, TensorSpec
-from hlo_frontend.capture.script import expose_weights, outermost
+from hlo_frontend.capture.script import expose_tensors, outermost
 from hlo_frontend.capture.session import Session
 from hlo_frontend.capture.source import Places
 from hlo_frontend.capture.structure import (
@@ -114,7 +115,7 @@ class _Run:
         with ExitStack() as stack:
             stack.enter_context(unchanged([*held, getattr(self._func, "__self__", None)]))
             for module in outermost(self._modules.values()):
-                expose_weights(module, self._bindings.lazy)
+                expose_tensors(module, functools.partial(lifted, self._session))
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.no_grad())
             stack.enter_context(said_to_trace())
@@ -237,7 +238,8 @@ def _spec(name: str, tensor: torch.Tensor) -> TensorSpec:
 def _warn_of_training(modules: Mapping[str, nn.Module]) -> None:
     for name, root in modules.items():
         for module in root.modules():
-            if module.training and isinstance(module, _BEHAVES_DIFFERENTLY):
+            # a frozen script module has no mode any more
+            if getattr(module, "training", False) and isinstance(module, _BEHAVES_DIFFERENTLY):
                 warnings.warn(
                     f"capture: {name or 'the model'} is in training mode and has "
                     f"{type(module).__name__}: what is traced is its behaviour in training; "

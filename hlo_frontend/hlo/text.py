@@ -32,6 +32,7 @@ class PrintOptions:
 
     percent: bool = True
     operand_shapes: bool = True
+    operand_marks: bool = True  # the number of every fifth operand
     signatures: bool = True
     metadata: bool = True
     backend_config: bool = True
@@ -39,7 +40,9 @@ class PrintOptions:
 
 
 LONG = PrintOptions()
-SHORT = PrintOptions(percent=False, operand_shapes=False, signatures=False, metadata=False)
+SHORT = PrintOptions(
+    percent=False, operand_shapes=False, operand_marks=False, signatures=False, metadata=False
+)
 
 # How each opcode names the computations it calls, where that is not `to_apply`.
 CALL_KEYS = {
@@ -137,7 +140,7 @@ def _arguments(computation: HloComputation, i: HloInstruction, options: PrintOpt
     if options.operand_shapes:
         shapes = (known[o].shape for o in i.operands)
         names = [f"{shape_text(s)} {n}" for s, n in zip(shapes, names, strict=True)]
-    return listed(names) if options.operand_shapes else ", ".join(names)
+    return listed(names) if options.operand_marks else ", ".join(names)
 
 
 def _attributes(i: HloInstruction, calls: Iterator[str], options: PrintOptions) -> Iterator[str]:

@@ -148,4 +148,10 @@ TORCH_LIBRARY(neuron, library) {
               model_from_tensors);
 }
 
+// Results never require grad: autograd has nothing to record, not even that it could not.
+TORCH_LIBRARY_IMPL(neuron, Autograd, library) {
+  library.impl("forward_v2", torch::CppFunction::makeFallthrough());
+  library.impl("forward_v2_1", torch::CppFunction::makeFallthrough());
+}
+
 }  // namespace neuron

@@ -251,8 +251,9 @@ class StartAndLeave(Fork):
     """Lets calls run on behind the caller's back."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        started = [torch.jit.fork(self.run_on, x) for _ in range(8)]
-        return torch.jit.wait(torch.jit.fork(self.run, x)) if len(started) > 0 else x
+        for _ in range(2):
+            torch.jit.fork(self.run_on, x)
+        return self.run(x)
 
     def run_on(self, x: torch.Tensor) -> torch.Tensor:
         for _ in range(1000):

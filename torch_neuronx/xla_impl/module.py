@@ -41,7 +41,8 @@ class NeuronModule(torch.nn.Module):
         if weights:
             self.weights = torch.nn.Module()
             for name, tensor in zip(self._names, weights.values(), strict=True):
-                parameter = torch.nn.Parameter(tensor.detach(), requires_grad=False)
+                # A copy: the traced module must not follow what becomes of the model.
+                parameter = torch.nn.Parameter(tensor.detach().clone(), requires_grad=False)
                 self.weights.register_parameter(name, parameter)
 
     def forward(self, *arguments: Any) -> Any:

@@ -52,7 +52,6 @@ def trace(
         warnings.warn(
             f"torch_neuronx.trace: {', '.join(given)} should be given by keyword; "
             "positional use is deprecated",
-            DeprecationWarning,
             stacklevel=2,
         )
     keywords = {

@@ -1,0 +1,223 @@
+"""Benchmarks: each figure in a fresh process, medians, and ratios of interleaved pairs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+Rows = list[tuple[str, str, str]]  # what, figure, goal
+DOCUMENT = Path(__file__).parents[1] / "docs" / "bench.md"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def import_time() -> Rows:
+    """Paired, interleaved: a process that imports torch, one that imports torch_neuronx."""
+    seconds: dict[str, list[float]] = {"torch": [], "torch_neuronx": []}
+    for _ in range(6):
+        for name, taken in seconds.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+            taken.append(time.perf_counter() - start)
+    medians = {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
+    pairs = zip(seconds["torch_neuronx"][1:], seconds["torch"][1:], strict=True)
+    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+    heavy = "[m for m in ('jax', 'torch_xla', 'tensorflow') if m in sys.modules]"
+    command = [sys.executable, "-c", f"import sys, torch_neuronx; print({heavy})"]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return [
+        ("import torch", f"{medians['torch']:.2f} s", ""),
+        ("import torch_neuronx", f"{medians['torch_neuronx']:.2f} s", ""),
+        ("ratio of the two", f"{ratio:.2f}", "≤ 1.3"),
+        ("jax, torch_xla, tensorflow loaded by it", loaded, "[]"),
+    ]
+
+
+def bert_base() -> Rows:
+    """BERT-base, 128 tokens, random weights: the stages of a trace, and a load of the result."""
+    import logging
+    import tempfile
+
+    import torch
+    from transformers import BertConfig, BertModel
+
+    import torch_neuronx
+
+    records = []
+    handler = logging.Handler()
+    handler.emit = lambda record: records.append(record.__dict__["record"])  # type: ignore[method-assign]
+    logging.getLogger("Neuron").setLevel(logging.INFO)
+    logging.getLogger("Neuron").addHandler(handler)
+    torch.manual_seed(0)
+    model = BertModel(BertConfig()).eval()
+    inputs = torch.randint(0, 30000, (1, 128)), torch.ones(1, 128, dtype=torch.int64)
+    torch_neuronx.trace(torch.neg, torch.ones(1))  # torch_xla and jax are imported
+    records.clear()
+    traced = torch_neuronx.trace(model, inputs)
+    seconds = {r.name: r.seconds for r in records}
+    with tempfile.TemporaryDirectory(prefix="neuron-bench-") as folder:
+        torch.jit.save(traced, f"{folder}/bert.pt")
+        del traced
+        start = time.perf_counter()
+        loaded = torch.jit.load(f"{folder}/bert.pt")
+        load = time.perf_counter() - start
+    built = sum(s for name, s in seconds.items() if name != "load")
+    ours, eager = _interleaved(lambda: loaded(*inputs), lambda: model(*inputs), 11)
+    return [
+        ("BERT-base s128: capture", f"{seconds['capture']:.2f} s", ""),
+        ("BERT-base s128: capture and compile", f"{built:.2f} s", "< 10 s"),
+        ("BERT-base s128: torch.jit.load", f"{load:.2f} s", "< 3 s"),
+        ("BERT-base s128: call", f"{ours * 1e3:.1f} ms", ""),
+        ("BERT-base s128: PyTorch eager", f"{eager * 1e3:.1f} ms", ""),
+    ]
+
+
+def _interleaved(a: Callable[[], object], b: Callable[[], object], runs: int) -> tuple[float, ...]:
+    """Median seconds of two callables that take turns."""
+    import torch
+
+    taken: tuple[list[float], list[float]] = ([], [])
+    with torch.inference_mode():
+        for _ in range(runs):
+            for call, times in zip((a, b), taken, strict=True):
+                start = time.perf_counter()
+                call()
+                times.append(time.perf_counter() - start)
+    return tuple(statistics.median(times[1:]) for times in taken)
+
+
+def small_call() -> Rows:
+    """A model that adds two vectors of three numbers: nothing but overhead."""
+    import torch
+
+    import torch_neuronx
+
+    x, y = torch.rand(3), torch.rand(3)
+    model = torch_neuronx.trace(torch.add, (x, y))
+    rounds = []
+    for _ in range(15):
+        start = time.perf_counter()
+        for _ in range(2000):
+            model(x, y)
+        rounds.append((time.perf_counter() - start) / 2000)
+    return [("call that adds two 3-vectors", f"{statistics.median(rounds) * 1e6:.0f} µs", "< 60 µs")]
+
+
+def tracing_memory() -> Rows:
+    """Growth of the process while a model of 300 MB is traced, against the size of its weights."""
+    import torch
+
+    import torch_neuronx
+
+    layers = [torch.nn.Linear(3500, 3500) for _ in range(6)]
+    model = torch.nn.Sequential(*layers).eval()
+    weights = sum(p.nbytes for p in model.parameters())
+    torch_neuronx.trace(torch.neg, torch.ones(1))  # torch_xla and jax are imported
+    resident = Path("/proc/self/statm")
+    before = peak = int(resident.read_text().split()[1])
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.002):
+            peak = max(peak, int(resident.read_text().split()[1]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    torch_neuronx.trace(model, torch.rand(1, 3500))
+    done.set()
+    watcher.join()
+    return [
+        (
+            f"peak memory of tracing, over the process before, {weights / 1e6:.0f} MB of weights",
+            f"{(peak - before) * PAGE / weights:.2f} × the weights",
+            "< 2.2 ×",
+        )
+    ]
+
+
+def compile_scaling() -> Rows:
+    """The Python passes on chains of elementwise instructions."""
+    from hlo_frontend.hlo.module import HloComputation, HloInstruction, HloModule, attributes
+    from hlo_frontend.hlo.types import Shape
+    from neff.compile import compile_module
+
+    def chain(count: int) -> HloModule:
+        shape = Shape("f32", (64,))
+        made = [
+            HloInstruction(f"p{n}", "parameter", shape, attrs=attributes(number=n)) for n in (0, 1)
+        ]
+        for n in range(count):
+            op = ("add", "multiply", "tanh", "subtract", "maximum")[n % 5]
+            near, far = len(made) - 1, max(0, len(made) - 1 - n * 7 % 50)
+            operands = (near,) if op == "tanh" else (near, far)
+            made.append(HloInstruction(f"i{n}", op, shape, operands))
+        return HloModule("chain", (HloComputation("main", tuple(made), len(made) - 1),), "main")
+
+    def seconds(module: HloModule) -> float:
+        start = time.perf_counter()
+        compile_module(module)
+        return time.perf_counter() - start
+
+    small, large = chain(20_000), chain(40_000)
+    times = [(seconds(small), seconds(large)) for _ in range(4)][1:]
+    ratio = statistics.median(b / a for a, b in times)
+    median = statistics.median(a for a, _ in times)
+    return [
+        ("compile 20,000 instructions", f"{median:.2f} s", "< 20 s"),
+        ("compile 40,000, against 20,000", f"{ratio:.2f} ×", "≤ 2.3 ×"),
+    ]
+
+
+BENCHMARKS: dict[str, Callable[[], Rows]] = {
+    f.__name__: f for f in (import_time, small_call, bert_base, tracing_memory, compile_scaling)
+}
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--only"] and arguments[1] in BENCHMARKS:
+        print(json.dumps(BENCHMARKS[arguments[1]]()))
+        return 0
+    if arguments not in ([], ["--write"]):
+        print(f"usage: scripts/bench [--write | --only {{{','.join(BENCHMARKS)}}}]", file=sys.stderr)
+        return 2
+    console, rows = Console(), []
+    for name in BENCHMARKS:
+        with console.status(name.replace("_", " ")):
+            command = [sys.executable, __file__, "--only", name]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows += json.loads(done.stdout.splitlines()[-1])
+    table = Table("what", "figure", "goal")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    if "--write" in arguments:
+        DOCUMENT.write_text(markdown(rows))
+    return 0
+
+
+def markdown(rows: Rows) -> str:
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Made by `scripts/bench --write` on {platform.machine()} with {os.cpu_count()} CPUs, "
+        f"Python {platform.python_version()}. Medians; ratios are of runs that took turns.",
+        "",
+        "| what | figure | goal |",
+        "|---|---|---|",
+    ]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
