@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
-from hlo_frontend.hlo.types import Shape
+from collections.abc import Mapping
+
+from hlo_frontend.hlo.errors import HloError
+from hlo_frontend.hlo.ops import OPS
+from hlo_frontend.hlo.types import Shape, Signature
 from neff.errors import CompileError
-from neff.ops import ENGINES
 from neff.printing import quote
-from neff.program import Function, Kind, Program
+from neff.program import Function, Instruction, Kind, Program
 
 
 def verify_program(program: Program, who: str) -> None:
     """Raise CompileError, in the name of `who`, for the first rule that does not hold."""
-    names = [f.name for f in program.functions]
-    if len(set(names)) != len(names):
-        raise CompileError(f"{who}: function names must be unique, got {', '.join(names)}")
-    known: set[str] = set()
+    signatures: dict[str, Signature] = {}
     for function in program.functions:
-        _verify_function(function, known, who)
-        known.add(function.name)
+        if function.name in signatures:
+            raise CompileError(f"{who}: function names must be unique, got {function.name} twice")
+        if any(not 0 <= r < len(function.instructions) for r in function.results):
+            raise CompileError(
+                f"{who}: {function.name} must return values it has, got {function.results}"
+            )
+        for position, instruction in function.numbered():
+            try:
+                _verify_instruction(function, position, instruction, signatures)
+            except HloError as error:
+                raise CompileError(f"{who}: {error}{quote(instruction, position)}") from None
+        if function.results:  # only the entry function may return nothing
+            signatures[function.name] = _signature(function)
     _verify_interface(program, who)
     _verify_placement(program, who)
 
 
-def _verify_function(function: Function, known: set[str], who: str) -> None:
-    for position, i in function.numbered():
-        if i.op not in ENGINES:
-            raise CompileError(f"{who}: op {i.op} is unknown{quote(i, position)}")
-        if any(not 0 <= o < position for o in i.operands):
-            raise CompileError(f"{who}: operands must be defined before use{quote(i, position)}")
-        if not known.issuperset(i.bodies):
-            raise CompileError(
-                f"{who}: bodies must be functions that stand before{quote(i, position)}"
-            )
-    if any(not 0 <= r < len(function.instructions) for r in function.results):
-        raise CompileError(f"{who}: {function.name} must return values it has, got {function.results}")
+def _verify_instruction(
+    function: Function, position: int, i: Instruction, signatures: Mapping[str, Signature]
+) -> None:
+    """One instruction by the rules of the op table, which are those of HLO."""
+    if i.op not in OPS:
+        raise HloError(f"the op must be one of {len(OPS)} known ones, got {i.op}")
+    if any(not 0 <= o < position for o in i.operands):
+        raise HloError("operands must be defined before use")
+    if not signatures.keys() >= set(i.bodies):
+        raise HloError("bodies must be functions that stand before")
+    operands = tuple([function.instructions[o].shape for o in i.operands])
+    called = tuple([signatures[name] for name in i.bodies])
+    inferred = OPS[i.op].infer(operands, dict(i.attrs), i.shape, called)
+    if inferred != i.shape:
+        raise HloError(f"the shape must be {inferred}, got {i.shape}")
+
+
+def _signature(function: Function) -> Signature:
+    shapes = tuple(function.instructions[p].shape for p in function.parameters)
+    return shapes, function.instructions[function.results[0]].shape
 
 
 def _verify_interface(program: Program, who: str) -> None:

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from hlo_frontend.capture import xla
 from hlo_frontend.capture.dtypes import element_type
+from hlo_frontend.capture.forms import Forms
 from hlo_frontend.errors import CaptureError
 
 
@@ -54,6 +55,7 @@ class Bindings:
         self._by_view: dict[object, Binding] = {}
         self._by_leaf: dict[int, Binding] = {}
         self._kept: list[torch.Tensor] = []  # their ids are keys: they must outlive this
+        self.forms = Forms()
 
     def __iter__(self) -> Iterator[Binding]:
         return iter(self._by_leaf.values())
@@ -76,6 +78,10 @@ class Bindings:
         return id(tensor) in self._by_object or id(tensor) in self._made or bool(
             self.name_of(tensor) or self.find(tensor)
         )
+
+    def is_free(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor is on the CPU and no lazy tensor stands for it."""
+        return tensor.is_cpu and self.find(tensor) is None
 
     def find(self, tensor: torch.Tensor) -> Binding | None:
         """The binding of a CPU tensor, if it has a placeholder."""
@@ -134,6 +140,7 @@ class Bindings:
         require_dense(like, f"{kind} {name}".rstrip())
         placeholder = xla.placeholder(like.shape, like.dtype)
         lazy = xla.functional(xla.identity(placeholder))
+        self.forms.give(lazy, like)
         leaf = xla.tensor_id(placeholder)
         binding = Binding(kind, name, tensor, lazy, leaf, xla.tensor_id(lazy), placeholder, index)
         self._by_leaf[leaf] = binding

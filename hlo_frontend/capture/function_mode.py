@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
@@ -41,16 +42,30 @@ class FunctionMode(TorchFunctionMode):
         handler = HANDLERS.get(func)
         if handler is not None:
             return handler(self._session, func, args, kwargs or {})
-        lift = functools.partial(lifted, self._session)
-        if kwargs:
-            return func(*map(lift, args), **_on_device(lift, kwargs))
-        return func(*map(lift, args))
+        return _apply(self._session, func, args, kwargs or {})
+
+
+def _apply(
+    session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The call with lazy tensors, followed on their forms."""
+    lift = functools.partial(lifted, session)
+    args = tuple(map(lift, args))
+    kwargs = _on_device(lift, kwargs)
+    result = func(*args, **kwargs)
+    if not session.forms.follow(func, args, kwargs, result):
+        raise session.refusal(
+            f"torch.{func.__name__}",
+            "writes to a tensor that may or may not share memory with another",
+            "call .clone() on the tensor first",
+        )
+    return result
 
 
 def lifted(session: Session, value: Any) -> Any:
     """A value of an argument with lazy tensors for CPU tensors and their device for the CPU."""
     if isinstance(value, torch.Tensor):
-        return session.bindings.lazy(value) if value.is_cpu else value
+        return value if value.is_xla else _lazy(session, value)
     kind = type(value)
     if kind is tuple or kind is list:
         return kind(lifted(session, v) for v in value)
@@ -61,6 +76,13 @@ def lifted(session: Session, value: Any) -> Any:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return kind(*(lifted(session, v) for v in value))
     return value
+
+
+def _lazy(session: Session, tensor: torch.Tensor) -> torch.Tensor:
+    """The lazy tensor for one of the model's; the program may make and use meta tensors itself."""
+    if tensor.is_meta and not session.bindings.name_of(tensor):
+        return tensor
+    return session.bindings.lazy(tensor)
 
 
 def _on_device(lift: Callable[[Any], Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -102,8 +124,7 @@ def _make(
     device = kwargs.get("device")
     if device is None or _is_cpu(device):
         kwargs = {**kwargs, "device": xla.device()}
-    lift = functools.partial(lifted, session)
-    return func(*map(lift, args), **_on_device(lift, kwargs))
+    return _apply(session, func, args, kwargs)
 
 
 def _make_from_data(
@@ -112,9 +133,9 @@ def _make_from_data(
     """A tensor of Python or numpy data is a constant; one of a tensor is that tensor, copied."""
     data = args[0] if args else kwargs.get("data")
     if isinstance(data, torch.Tensor):
-        lazy = lifted(session, data)
-        dtype = kwargs.get("dtype") or (args[1] if len(args) > 1 else None) or lazy.dtype
-        return lazy.to(dtype, copy=func is torch.tensor)
+        dtype = kwargs.get("dtype") or (args[1] if len(args) > 1 else None) or data.dtype
+        copy = {"copy": func is torch.tensor}
+        return _apply(session, torch.Tensor.to, (data, dtype), copy)
     operator = f"torch.{func.__name__}"
     known = functools.partial(_known, session, operator)
     args, kwargs = known(args), known(kwargs)
@@ -125,9 +146,8 @@ def _make_from_data(
 def _to(
     session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    lift = functools.partial(lifted, session)
-    args = tuple(xla.device() if _is_cpu(a) else lift(a) for a in args)
-    return func(*args, **_on_device(lift, kwargs))
+    args = tuple(xla.device() if _is_cpu(a) else a for a in args)
+    return _apply(session, func, args, kwargs)
 
 
 def _to_cpu(
@@ -139,13 +159,49 @@ def _to_cpu(
 def _copy(
     session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    return lifted(session, args[0]).clone()
+    return _apply(session, torch.Tensor.clone, args[:1], {})
+
+
+def _view_or_copy(
+    session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """What copies on the CPU must copy here, for a later update in place to mean the same."""
+    args = tuple(lifted(session, a) for a in args)
+    source, forms = args[0], session.forms
+    uncertain = forms.is_uncertain(source)
+    given = args
+    if uncertain or forms.is_copied_by(func, args, kwargs):
+        given = (source.clone(), *args[1:])
+    result = func(*given, **kwargs)
+    forms.follow(func, args, kwargs, result)
+    if uncertain:
+        forms.mark_ambiguous(source, result)
+    return result
+
+
+def _as_strided(
+    session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    source = lifted(session, args[0])
+    if session.forms.is_uncertain(source) or not session.forms.is_whole(source):
+        raise session.refusal(
+            "aten::as_strided",
+            "needs a tensor whose place in memory is known and that is row-major",
+            "call .contiguous() on the tensor first",
+        )
+    return _apply(session, func, args, kwargs)
+
+
+def _ask_form(
+    session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    return func(session.forms.of(lifted(session, args[0])), *args[1:], **kwargs)
 
 
 def _type(
     session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    result = func(lifted(session, args[0]), *args[1:], **kwargs)
+    result = _apply(session, func, args, kwargs)
     return result.replace("torch.xla.", "torch.") if isinstance(result, str) else result
 
 
@@ -156,9 +212,12 @@ def _read(operator: str) -> Handler:
         session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         known = functools.partial(_known, session, operator)
-        args, kwargs = known(args), known(kwargs)
+        values, kwargs = known(args), known(kwargs)
         with _disable_current_modes():
-            return func(*args, **kwargs)
+            result = func(*values, **kwargs)
+        if isinstance(result, np.ndarray) and not session.bindings.is_free(args[0]):
+            result.flags.writeable = False  # writing to it could not reach the lazy tensor
+        return result
 
     return handler
 
@@ -199,6 +258,10 @@ _FORM_METHODS = (
     _T.dim, _T.size, _T.numel, _T.is_floating_point, _T.is_complex, _T.__len__, _T.nelement,
     _T.element_size, _T.__hash__, torch.is_floating_point, torch.is_complex, torch.numel,
 )  # fmt: skip
+_VIEW_OR_COPY = (
+    _T.contiguous, _T.reshape, torch.reshape, _T.flatten, torch.flatten, _T.ravel, torch.ravel,
+    _T.reshape_as,
+)  # fmt: skip
 _READS = {
     _T.item: "aten::item", _T.tolist: "Tensor.tolist", _T.numpy: "Tensor.numpy",
     _T.__array__: "Tensor.__array__", _T.__bool__: "aten::is_nonzero",
@@ -221,6 +284,9 @@ HANDLERS: dict[Callable[..., Any], Handler] = {
     _getter("is_cpu"): _answer(True),
     _getter("is_xla"): _answer(False),
     _T.get_device: _answer(-1),
+    **dict.fromkeys(_VIEW_OR_COPY, _view_or_copy),
+    **dict.fromkeys((_T.as_strided, torch.as_strided), _as_strided),
+    **dict.fromkeys((_T.stride, _T.is_contiguous, _T.storage_offset), _ask_form),
     _T.__deepcopy__: _copy,
     _T.to: _to,
     _T.cpu: _to_cpu,

@@ -187,7 +187,10 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def _name(func: Operator) -> str:
-    return func._schema.name
+    """The operator as programs call it: `aten::unfold`, where the wrapper calls its copying form."""
+    name = func._schema.name
+    viewing = name.removesuffix("_copy")
+    return viewing if viewing.removeprefix("aten::") in dir(torch.Tensor) else name
 
 
 _RULES: dict[Operator, Rule] = {

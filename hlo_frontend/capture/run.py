@@ -136,7 +136,7 @@ class _Run:
             )
         for name, tensor in zip(leaf_names(structure, "output"), tensors, strict=True):
             element_type(tensor, name)
-        return structure, [lifted(self._session, t.detach()) for t in tensors]
+        return structure, [lifted(self._session, t).detach() for t in tensors]
 
     def _require_alias_outputs(self, outputs: tuple[TensorSpec, ...]) -> None:
         for tensor, index in self._aliases.items():

@@ -16,6 +16,7 @@ class Session:
 
     def __init__(self, bindings: Bindings, places: Places) -> None:
         self.bindings = bindings
+        self.forms = bindings.forms
         self.places = places
         self.error: CaptureError | None = None
         self.draws_random = False

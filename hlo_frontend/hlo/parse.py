@@ -233,6 +233,7 @@ class _ComputationParser:
         try:
             attrs = attributes_of(OPS[opcode].attrs, given)
         except HloError as error:
+            s.position = start
             raise s.error(f"{opcode}: {error}") from None
         if self.positions.setdefault(own, len(self.instructions)) != len(self.instructions):
             s.position = start

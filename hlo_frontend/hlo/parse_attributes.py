@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING
 from typing import Any
 
 from hlo_frontend.hlo import attributes as classes
@@ -270,7 +271,7 @@ CALLS: dict[str, Callable[[Scanner], tuple[str, ...]]] = {
 # Printed by XLA and not kept: see `hlo_frontend.hlo.proto.read_module`.
 IGNORED = frozenset({"control-predecessors", "result_accuracy", "origin", "parameter_replication"})
 # Attributes the text spreads over several keys: field of the class per key.
-_SPREAD: dict[str, tuple[type, dict[str, str]]] = {
+_SPREAD: dict[str, tuple[Any, dict[str, str]]] = {
     "dot_dimension_numbers": (
         classes.DotDimensionNumbers,
         {
@@ -307,11 +308,15 @@ def attributes_of(expected: Mapping[str, bool], given: dict[str, Any]) -> dict[s
         elif required:
             default = ATTRIBUTES[attribute].default
             if default is NO_DEFAULT:
-                raise HloError(f"attributes must include {attribute}, got {', '.join(given)}")
+                raise HloError(f"attributes must include {attribute}, got {_keys(given)}")
             attrs[attribute] = default
     if given:
         raise HloError(f"attributes must be among {', '.join(expected)}, got {', '.join(given)}")
     return attrs
+
+
+def _keys(given: Mapping[str, Any]) -> str:
+    return ", ".join(given) or "none"
 
 
 def _gathered(attribute: str, given: dict[str, Any]) -> Any:
@@ -320,5 +325,7 @@ def _gathered(attribute: str, given: dict[str, Any]) -> Any:
     try:
         return cls(**fields)
     except TypeError:
-        missing = [k for k, f in keys.items() if f not in fields]
-        raise HloError(f"attributes must include {', '.join(missing)}, got none") from None
+        required = [k for k, f in keys.items() if cls.__dataclass_fields__[f].default is MISSING]
+        raise HloError(
+            f"attributes must include {', '.join(required)}, got {_keys(fields)}"
+        ) from None

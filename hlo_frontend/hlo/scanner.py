@@ -118,8 +118,7 @@ class Scanner:
     def fail(self, what: str) -> NoReturn:
         """Raise the error that `what` must hold here."""
         rest = self.text[self.position :].split("\n", 1)[0].strip()
-        end = "the end of the line" if self.position < len(self.text) else "the end of the text"
-        raise self.error(f"{what}, got {repr(rest[:40]) if rest else end}")
+        raise self.error(f"{what}, got {repr(rest[:40]) if rest else 'the end of the text'}")
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:

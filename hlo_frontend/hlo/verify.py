@@ -114,10 +114,13 @@ def _check_count(i: HloInstruction, what: str, got: int, expected: int | range |
     counts = range(expected, expected + 1) if isinstance(expected, int) else expected
     if counts is None or got in counts:
         return
-    wanted = str(counts.start)
-    if len(counts) > 1:
-        wanted = f"at least {wanted}" + (", in twos" if counts.step == 2 else "")
-    _fail(i, f"there must be {wanted} {what}{'s' if wanted != '1' else ''}", got)
+    start = counts.start
+    if counts.step == 2:
+        wanted = f"an {'odd' if start % 2 else 'even'} number of {what}s from {start} on"
+    else:
+        least = "" if len(counts) == 1 else "at least "
+        wanted = f"{least}{start} {what}{'s' if start != 1 else ''}"
+    _fail(i, f"there must be {wanted}", got)
 
 
 def _check_attributes(i: HloInstruction, op: Op) -> None:

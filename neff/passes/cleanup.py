@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from neff.builder import Builder, renumber_parameters
-from neff.ops import SIDE_EFFECTS, STATEFUL
+from neff.ops import RANDOM, has_side_effect
 from neff.program import Function, Kind, Program
 
 
@@ -18,7 +18,7 @@ def _merge_equal(function: Function) -> Function:
     builder, seen, values = Builder(), {}, []
     for instruction in function.instructions:
         moved = replace(instruction, operands=tuple(values[o] for o in instruction.operands))
-        value = None if moved.op in STATEFUL else seen.get(moved)
+        value = None if moved.op in RANDOM else seen.get(moved)
         if value is None:
             value = builder.emit(moved)
             seen[moved] = value
@@ -45,7 +45,7 @@ def _live(function: Function, keep: frozenset[int]) -> Function:
         live[result] = True
     for position in range(len(function.instructions) - 1, -1, -1):
         instruction = function.instructions[position]
-        if instruction.op in SIDE_EFFECTS:
+        if has_side_effect(instruction):
             live[position] = True
         if instruction.op == "parameter" and instruction["number"] in keep:
             live[position] = True

@@ -217,7 +217,7 @@ RULES: dict[str, tuple[Simplification, ...]] = {
     "dot": (_dot_of_transpose,),
     "get-tuple-element": (_element_of_tuple,),
     "multiply": (_identity(_is_one, (0, 1)),),
-    "optimization-barrier": (_forward,),
+    "opt-barrier": (_forward,),
     "or": (_identity(_no_bits, (0, 1)),),
     "pad": (_pad_nothing,),
     "reshape": (_same_shape, _reshape_of_reshape),

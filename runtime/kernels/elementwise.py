@@ -66,7 +66,6 @@ KERNELS: dict[str, Kernel] = {
     "and": _plain(lax.bitwise_and),
     "asin": _plain(lax.asin),
     "asinh": _plain(lax.asinh),
-    "atan": _plain(lax.atan),
     "atan2": _plain(lax.atan2),
     "atanh": _plain(lax.atanh),
     "cbrt": _plain(lax.cbrt),

@@ -91,7 +91,7 @@ KERNELS: dict[str, Kernel] = {
     "copy": _same,
     "get-tuple-element": _element,
     "iota": _iota,
-    "optimization-barrier": _barrier,
+    "opt-barrier": _barrier,
     "pad": _pad,
     "reshape": _reshape,
     "reverse": _reverse,

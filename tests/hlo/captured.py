@@ -83,9 +83,13 @@ def _indexing() -> Any:
     def function(x: torch.Tensor, i: torch.Tensor) -> Any:
         y = x.clone()
         y[i] = 0.5
-        return x[i], torch.gather(x, 1, i[None]), y, torch.zeros(3, 4).to(x.device).scatter(
-            1, i[:, None] % 4, 2.0
-        ), x.index_select(0, i)
+        return (
+            x[i],
+            torch.gather(x, 1, i[None]),
+            y,
+            torch.zeros(3, 4).to(x.device).scatter(1, i[:, None] % 4, 2.0),
+            x.index_select(0, i),
+        )
 
     return function, (torch.randn(3, 4), torch.tensor([0, 2, 1]))
 
@@ -97,8 +101,13 @@ def _sorting() -> Any:
 def _types() -> Any:
     def function(x: torch.Tensor) -> Any:
         half, brain, whole = x.half(), x.bfloat16(), x.int()
-        return half * 0.1, brain + 0.3, whole // 3, x > 0.5, x.double() ** 2, (whole & 7).to(
-            torch.uint8
+        return (
+            half * 0.1,
+            brain + 0.3,
+            whole // 3,
+            x > 0.5,
+            x.double() ** 2,
+            (whole & 7).to(torch.uint8),
         )
 
     return function, (torch.randn(2, 3),)

@@ -20,9 +20,7 @@ def _without_metadata(module: HloModule) -> HloModule:
     return replace(
         module,
         computations=tuple(
-            replace(
-                c, instructions=tuple(replace(i, metadata=NO_METADATA) for i in c.instructions)
-            )
+            replace(c, instructions=tuple(replace(i, metadata=NO_METADATA) for i in c.instructions))
             for c in module.computations
         ),
     )

@@ -47,5 +47,3 @@ def blocks(text: str) -> dict[str, list[str]]:
         elif line.strip() and not re.match(r"\d+ |(File|Function|Stack)[A-Z]", line):
             lines.append(line)
     return found
-
-

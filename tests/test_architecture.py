@@ -1,0 +1,62 @@
+"""Imports run one way, as the data flows: read from the sources, not from what happens to load."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FRAMEWORKS = {"torch", "torch_xla", "jax", "jaxlib", "tensorflow"}
+PACKAGES = {"hlo_frontend", "neff", "runtime", "torch_neuronx"}
+
+# For each part of the tree: what of the project it may import, and which frameworks.
+MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
+    "hlo_frontend/hlo": (("hlo_frontend.hlo",), set()),
+    "hlo_frontend/capture": (("hlo_frontend",), {"torch", "torch_xla"}),
+    "neff": (("hlo_frontend.hlo", "neff"), set()),
+    "runtime": (
+        (
+            "hlo_frontend.hlo",
+            "neff.container",
+            "neff.errors",
+            "neff.printing",
+            "neff.program",
+            "runtime",
+        ),
+        {"jax", "torch"},
+    ),
+    "torch_neuronx": (("hlo_frontend", "neff", "runtime", "torch_neuronx"), {"torch"}),
+}
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def sources() -> list[tuple[str, Path]]:
+    return [(part, path) for part in MAY_IMPORT for path in sorted((ROOT / part).rglob("*.py"))]
+
+
+@pytest.mark.parametrize(
+    ("part", "path"), sources(), ids=lambda v: str(v.relative_to(ROOT)) if isinstance(v, Path) else ""
+)
+def test_imports_run_one_way(part, path):
+    own, frameworks = MAY_IMPORT[part]
+    for name in imported(path):
+        top = name.split(".")[0]
+        if top in PACKAGES:
+            assert name.startswith(own), f"{path.relative_to(ROOT)} must not import {name}"
+        if top in FRAMEWORKS:
+            assert top in frameworks, f"{path.relative_to(ROOT)} must not import {name}"
+
+
+def test_every_package_is_held_to_a_rule():
+    packages = {p.parent.name for p in ROOT.glob("*/__init__.py")} - {"tests"}
+    assert packages == PACKAGES == {part.split("/")[0] for part in MAY_IMPORT}

@@ -1,0 +1,39 @@
+"""One table says what an op is; the others are total over it, or say what they leave out."""
+
+from __future__ import annotations
+
+from hlo_frontend.hlo.ops import OPS
+from neff.fold import FOLDS
+from neff.metaneff import DATA_TYPES
+from neff.ops import ENGINES
+from neff.passes.simplify import RULES
+from runtime.kernels import KERNELS
+from runtime.model import TORCH_TYPES
+
+# Ops that lowering inlines or the interpreter handles itself.
+NEVER_A_KERNEL = {"call", "fusion", "parameter"}
+# Ops without a kernel: loading a program that has one is refused, and its source line named.
+NOT_BUILT = {
+    *("all-gather", "all-reduce", "all-to-all", "batch-norm-grad", "bitcast"),
+    *("collective-broadcast", "collective-permute", "custom-call", "domain"),
+    *("get-dimension-size", "mulhi", "partition-id", "reduce-scatter", "replica-id", "rng"),
+    *("rng-get-and-update-state", "select-and-scatter", "set-dimension-size", "sort"),
+    *("stochastic-convert",),
+}
+
+
+def test_every_op_has_an_engine():
+    assert ENGINES.keys() == OPS.keys()
+
+
+def test_every_op_has_a_kernel_or_is_known_to_have_none():
+    assert KERNELS.keys() | NOT_BUILT | NEVER_A_KERNEL == OPS.keys()
+    assert not KERNELS.keys() & (NOT_BUILT | NEVER_A_KERNEL)
+
+
+def test_rules_are_for_ops_that_exist():
+    assert FOLDS.keys() <= OPS.keys() and RULES.keys() <= OPS.keys()
+
+
+def test_every_tensor_type_has_a_place_in_the_metaneff():
+    assert TORCH_TYPES.keys() <= DATA_TYPES.keys()
