@@ -22,7 +22,12 @@ class Builder:
         return len(self.instructions) - 1
 
     def op(
-        self, op: str, shape: Shape, *operands: int, metadata: Metadata = NO_METADATA, **attrs: object
+        self,
+        op: str,
+        shape: Shape,
+        *operands: int,
+        metadata: Metadata = NO_METADATA,
+        **attrs: object,
     ) -> int:
         """Emit an instruction that makes an array."""
         return self.emit(Instruction(op, shape, operands, attributes(**attrs), (), metadata))

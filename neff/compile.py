@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +15,9 @@ from neff.container import write_neff
 from neff.lower import lower
 from neff.metaneff import write_metaneff
 from neff.options import CompileOptions, require_built
-from neff.pipeline import PassRecord, pipeline, run
+from neff.pipeline import Observer, PassRecord, pipeline, run
 from neff.printing import print_program
 from neff.program import Program, Variable
-
-Observer = Callable[[PassRecord], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +60,7 @@ def compile_module(
     done(PassRecord("lower", time.perf_counter() - start, size, True))
     if dump is not None:
         (dump / "00-lower.txt").write_text(print_program(program))
-    for program, record in run(program, pipeline(options), dump):
-        done(record)
+    program = run(program, pipeline(options), done, dump)
     start = time.perf_counter()
     neff = write_neff(program, compress=options.fast_loading == "off")
     size = len(program.main.instructions)

@@ -52,7 +52,7 @@ def write_neff(program: Program, *, compress: bool = True) -> np.ndarray:
     if compress and shrinks(files.values()):
         contents = [gzipped(contents)]
     out = joined([bytes(HEADER_SIZE), *contents])
-    digest = hashlib.sha256(out[HEADER_SIZE:]).digest()
+    digest = hashlib.sha256(out.data[HEADER_SIZE:]).digest()
     header = Header(program.name, digest, len(out) - HEADER_SIZE)
     out[:HEADER_SIZE] = np.frombuffer(header.pack(), np.uint8)
     return out
@@ -65,12 +65,12 @@ def to_json(value: Any) -> bytes:
 def _files_of(program: Program) -> dict[str, Parts]:
     """Every file but the manifest, in parts; a weight is a header and a view of its array."""
     documents = encode_program(program)
-    weights = {d: w for d, w in sorted(program.weights.items())}
+    weights = dict(sorted(program.weights.items()))
     documents[DEFINITIONS]["weights"] = {d: encode_shape(w.shape) for d, w in weights.items()}
     files: dict[str, Parts] = {n: [to_json(document)] for n, document in documents.items()}
     for digest, weight in weights.items():
         flat = np.ascontiguousarray(weight.array).reshape(-1).view(np.uint8)
-        files[weight_file(digest)] = [_npy_header(weight.shape), memoryview(flat)]
+        files[weight_file(digest)] = [_npy_header(weight.shape), flat.data]
     return files
 
 
@@ -92,7 +92,7 @@ def _npy_header(shape: Shape) -> bytes:
     return header.getvalue()
 
 
-def read_neff(data: bytes | bytearray | memoryview | np.ndarray) -> Neff:
+def read_neff(data: bytes | bytearray | memoryview) -> Neff:
     """Read a file, checking everything before it is used; weights are views where they can be.
 
     Raises NeffError for a file that is damaged, foreign, or needs more memory than there is.

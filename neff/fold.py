@@ -36,7 +36,7 @@ def _divide(i: Instruction, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
 def _compare(i: Instruction, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
     if i.get("type") == "TOTALORDER":
         return None
-    return COMPARISONS[i["direction"]](x, y)
+    return np.asarray(COMPARISONS[i["direction"]](x, y))
 
 
 def _slice(i: Instruction, x: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ FOLDS: dict[str, Fold] = {
 
 
 def fold(instruction: Instruction, operands: list[np.ndarray]) -> np.ndarray | None:
-    """The value of an instruction on host values, or None where numpy is not to be trusted with it."""
+    """The value of an instruction on host values, or None where numpy's may not be XLA's."""
     rule = FOLDS.get(instruction.op)
     if rule is None:
         return None

@@ -7,20 +7,19 @@ numbers, which are not published, are ours.
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from neff.program import Kind, Program, Variable
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 # The type a tensor has for the framework, by HLO element type.
-DATA_TYPES: dict[str, int] = {
-    name: number
-    for number, name in enumerate(
-        "pred u8 s8 s16 u16 s32 u32 s64 u64 f16 bf16 f32 f64 c64 c128 f8e4m3 f8e4m3fn f8e5m2 "
-        "f8e3m4 s4 u4 s2 u2".split(),
-        start=1,
-    )
-}
+_ELEMENT_TYPES = (
+    *("pred", "u8", "s8", "s16", "u16", "s32", "u32", "s64", "u64", "f16", "bf16", "f32", "f64"),
+    *("c64", "c128", "f8e4m3", "f8e4m3fn", "f8e5m2", "f8e3m4", "s4", "u4", "s2", "u2"),
+)
+DATA_TYPES: dict[str, int] = {name: n for n, name in enumerate(_ELEMENT_TYPES, start=1)}
 
 
 def _schema() -> descriptor_pb2.FileDescriptorProto:
@@ -52,7 +51,7 @@ def _add(
     repeated: bool = False,
     type_name: str = "",
 ) -> None:
-    field = message.field.add(name=name, number=number, type=kind)  # type: ignore[arg-type]
+    field = message.field.add(name=name, number=number, type=kind)
     field.label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
     if type_name:
         field.type_name = f".neuron_emulator.{type_name}"
@@ -60,7 +59,7 @@ def _add(
 
 _pool = descriptor_pool.DescriptorPool()
 _pool.Add(_schema())
-MetaNeff = message_factory.GetMessageClass(
+MetaNeff: Any = message_factory.GetMessageClass(
     _pool.FindMessageTypeByName("neuron_emulator.MetaNeff")
 )
 
@@ -75,10 +74,11 @@ def write_metaneff(program: Program) -> bytes:
         _describe(meta.output_tensors.add(), variable)
     for output, number in program.aliases:
         meta.output_aliases_to[output] = number
-    return meta.SerializeToString(deterministic=True)
+    data: bytes = meta.SerializeToString(deterministic=True)
+    return data
 
 
-def _describe(tensor: object, variable: Variable) -> None:
-    tensor.name = variable.name.encode()  # type: ignore[attr-defined]
-    tensor.shape.extend(variable.shape.dims)  # type: ignore[attr-defined]
-    tensor.data_type = DATA_TYPES[variable.shape.dtype]  # type: ignore[attr-defined]
+def _describe(tensor: Any, variable: Variable) -> None:
+    tensor.name = variable.name.encode()
+    tensor.shape.extend(variable.shape.dims)
+    tensor.data_type = DATA_TYPES[variable.shape.dtype]

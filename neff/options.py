@@ -50,9 +50,7 @@ OPTIONS: dict[str, Option] = {
     "--auto-cast-type": Option("auto_cast_type", ("bf16", "fp16", "tf32", "fp8_e4m3")),
     "--native-int64": Option("native_int64", ("default", "enabled", "disabled")),
     "--implicit-integer-downcast": Option("implicit_integer_downcast"),
-    "--distribution-strategy": Option(
-        "distribution_strategy", ("generic", "llm-training", "NEMO")
-    ),
+    "--distribution-strategy": Option("distribution_strategy", ("generic", "llm-training", "NEMO")),
     "--logical-nc-config": LOGICAL_NC,
     "--lnc": LOGICAL_NC,
     "-lnc": LOGICAL_NC,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,15 @@ Pass = Callable[[Program], Program]
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """What one pass did: seconds, instructions of the entry function after it, whether it changed."""
+    """What a pass did: its seconds, the entry's instructions after it, whether it changed any."""
 
     name: str
     seconds: float
     instructions: int
     changed: bool
+
+
+Observer = Callable[[PassRecord], None]
 
 
 def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
@@ -59,9 +62,9 @@ def name_of(step: Pass) -> str:
 
 
 def run(
-    program: Program, steps: tuple[Pass, ...], dump: Path | None = None
-) -> Iterator[tuple[Program, PassRecord]]:
-    """Run each pass, verify what it made, and yield it with its record.
+    program: Program, steps: tuple[Pass, ...], observe: Observer, dump: Path | None = None
+) -> Program:
+    """The program after every pass. What each made is verified, then reported to `observe`.
 
     With `dump`, every program is written there as `NN-<pass>.txt`.
     """
@@ -72,6 +75,6 @@ def run(
         verify_program(made, name_of(step))
         if dump is not None:
             (dump / f"{number:02}-{name_of(step)}.txt").write_text(print_program(made))
-        record = PassRecord(name_of(step), seconds, len(made.main.instructions), made != program)
+        observe(PassRecord(name_of(step), seconds, len(made.main.instructions), made != program))
         program = made
-        yield program, record
+    return program

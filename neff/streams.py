@@ -117,7 +117,9 @@ def decode_program(documents: dict[str, Document], weights: dict[str, Weight]) -
 def _complete(name: str, found: list[Instruction | None]) -> tuple[Instruction, ...]:
     instructions = tuple(i for i in found if i is not None)
     if len(instructions) != len(found):
-        raise NeffError(f"neff: function {name} misses {len(found) - len(instructions)} instructions")
+        raise NeffError(
+            f"neff: function {name} misses {len(found) - len(instructions)} instructions"
+        )
     return instructions
 
 

@@ -1,4 +1,4 @@
-"""The NeuronCores of this process: one execution at a time each, and an account of device memory."""
+"""The NeuronCores of this process: a queue and an account of device memory each."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class NeuronCore:
         with self.account:
             if self.used + size > self.memory:
                 raise NeuronRuntimeError(
-                    f"nrt_load status=4, error message=\"Failed to allocate a resource for "
-                    f"requested operation\": NeuronCore {self.index} has "
+                    f'nrt_load status=4, error message="Failed to allocate a resource for '
+                    f'requested operation": NeuronCore {self.index} has '
                     f"{self.memory - self.used} of {self.memory} bytes left, {size} are needed"
                 )
             self.used += size
@@ -45,9 +45,7 @@ class Machine:
 
     def __init__(self, instance_type: str) -> None:
         instance = INSTANCES[instance_type]
-        self.cores = tuple(
-            NeuronCore(n, instance.memory_per_core) for n in range(instance.cores)
-        )
+        self.cores = tuple(NeuronCore(n, instance.memory_per_core) for n in range(instance.cores))
         self._turn = count()
 
     def next_core(self) -> NeuronCore:

@@ -24,6 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from runtime.settings import setting
+
 NAME = "libtorchneuron.so"
 _SOURCES = Path(__file__).parent / "native"
 
@@ -70,13 +72,13 @@ def _key() -> str:
 
 
 def _cache_directory() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME", "")
+    root = setting("XDG_CACHE_HOME")
     base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
     return base / "neuron-emulator" / "native"
 
 
 def _compiler() -> list[str]:
-    return shlex.split(os.environ.get("CXX") or "g++")
+    return shlex.split(setting("CXX"))
 
 
 def _torch_directory() -> Path:

@@ -59,7 +59,9 @@ class Model:
         self._kept = {n: output for output, n in state_of.items()}
         self.inputs = tuple(_spec(program.inputs[n]) for n in self._called)
         self.outputs = tuple(_spec(program.outputs[n]) for n in self._returned)
-        self._layout = [(program.inputs[n].shape.numpy, program.inputs[n].shape.dims) for n in self._called]
+        self._layout = [
+            (program.inputs[n].shape.numpy, program.inputs[n].shape.dims) for n in self._called
+        ]
         self._memory = program.scratchpad + sum(w.shape.bytes for w in program.weights.values())
         core.allocate(self._memory)
         try:
@@ -83,7 +85,9 @@ class Model:
         order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
         position = [order[n] for n in range(len(self.program.inputs))]
         arguments = [
-            jax.ShapeDtypeStruct(self.program.inputs[n].shape.dims, self.program.inputs[n].shape.numpy)
+            jax.ShapeDtypeStruct(
+                self.program.inputs[n].shape.dims, self.program.inputs[n].shape.numpy
+            )
             for n in order
         ]
         run = partial(_run, self.program, position)

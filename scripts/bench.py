@@ -110,7 +110,9 @@ def small_call() -> Rows:
         for _ in range(2000):
             model(x, y)
         rounds.append((time.perf_counter() - start) / 2000)
-    return [("call that adds two 3-vectors", f"{statistics.median(rounds) * 1e6:.0f} µs", "< 60 µs")]
+    return [
+        ("call that adds two 3-vectors", f"{statistics.median(rounds) * 1e6:.0f} µs", "< 60 µs")
+    ]
 
 
 def tracing_memory() -> Rows:
@@ -189,7 +191,9 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(BENCHMARKS[arguments[1]]()))
         return 0
     if arguments not in ([], ["--write"]):
-        print(f"usage: scripts/bench [--write | --only {{{','.join(BENCHMARKS)}}}]", file=sys.stderr)
+        print(
+            f"usage: scripts/bench [--write | --only {{{','.join(BENCHMARKS)}}}]", file=sys.stderr
+        )
         return 2
     console, rows = Console(), []
     for name in BENCHMARKS:

@@ -45,7 +45,9 @@ def sources() -> list[tuple[str, Path]]:
 
 
 @pytest.mark.parametrize(
-    ("part", "path"), sources(), ids=lambda v: str(v.relative_to(ROOT)) if isinstance(v, Path) else ""
+    ("part", "path"),
+    sources(),
+    ids=lambda v: str(v.relative_to(ROOT)) if isinstance(v, Path) else "",
 )
 def test_imports_run_one_way(part, path):
     own, frameworks = MAY_IMPORT[part]

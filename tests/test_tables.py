@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hlo_frontend.hlo.ops import OPS
 from neff.fold import FOLDS
 from neff.metaneff import DATA_TYPES
@@ -9,6 +11,9 @@ from neff.ops import ENGINES
 from neff.passes.simplify import RULES
 from runtime.kernels import KERNELS
 from runtime.model import TORCH_TYPES
+from runtime.settings import document
+
+ROOT = Path(__file__).parents[1]
 
 # Ops that lowering inlines or the interpreter handles itself.
 NEVER_A_KERNEL = {"call", "fusion", "parameter"}
@@ -37,3 +42,17 @@ def test_rules_are_for_ops_that_exist():
 
 def test_every_tensor_type_has_a_place_in_the_metaneff():
     assert TORCH_TYPES.keys() <= DATA_TYPES.keys()
+
+
+def test_the_page_of_settings_is_the_table():
+    assert (ROOT / "docs" / "env.md").read_text() == document()
+
+
+def test_the_environment_is_read_in_one_place():
+    readers = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("hlo_frontend", "neff", "runtime", "torch_neuronx")
+        for path in (ROOT / package).rglob("*.py")
+        if "environ.get" in path.read_text() or "getenv" in path.read_text()
+    }
+    assert readers == {"runtime/settings.py"}

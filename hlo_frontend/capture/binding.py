@@ -26,15 +26,18 @@ class Binding:
     name: str
     tensor: torch.Tensor | None
     lazy: torch.Tensor
+    original: torch.Tensor  # the lazy tensor before any update in place
     leaf: int  # by this number the graph refers to the placeholder
-    initial: int  # number of `lazy` before any update in place
     placeholder: torch.Tensor  # kept alive: its number must not be given to another
     index: int = -1  # of the example input, or of the output that a state takes
 
     @property
     def is_modified(self) -> bool:
         """Whether the program updated the tensor in place, also through a view."""
-        return xla.tensor_id(self.lazy) != self.initial
+        return xla.value_id(self.lazy) != xla.value_id(self.original)
+
+
+_KINDS = {"input": "example input", "weight": "weight", "state": "state"}
 
 
 class Bindings:
@@ -137,12 +140,12 @@ class Bindings:
     def _add(
         self, kind: str, name: str, like: torch.Tensor, tensor: torch.Tensor | None, index: int
     ) -> Binding:
-        require_dense(like, f"{kind} {name}".rstrip())
+        require_dense(like, f"{_KINDS[kind]} {name!r}" if name else kind)
         placeholder = xla.placeholder(like.shape, like.dtype)
         lazy = xla.functional(xla.identity(placeholder))
         self.forms.give(lazy, like)
         leaf = xla.tensor_id(placeholder)
-        binding = Binding(kind, name, tensor, lazy, leaf, xla.tensor_id(lazy), placeholder, index)
+        binding = Binding(kind, name, tensor, lazy, lazy.clone(), leaf, placeholder, index)
         self._by_leaf[leaf] = binding
         return binding
 

@@ -84,7 +84,7 @@ class Forms:
         """
         lazies = list(_tensors((args, kwargs)))
         results = list(_tensors(result))
-        if not lazies and not results:
+        if in_transform() or not (lazies or results):
             return True
         with torch._C._DisableTorchDispatch():
             forms = [self.of(lazy) for lazy in lazies]
@@ -127,6 +127,11 @@ class Forms:
         if type(value) is dict:
             return {k: self._formed(v) for k, v in value.items()}
         return value
+
+
+def in_transform() -> bool:
+    """Whether a function transform (vmap, grad) runs: its tensors have no storage to speak of."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _storage(form: torch.Tensor) -> int:

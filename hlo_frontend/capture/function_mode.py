@@ -13,6 +13,7 @@ from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import _disable_current_modes
 
 from hlo_frontend.capture import xla
+from hlo_frontend.capture.forms import in_transform
 from hlo_frontend.capture.session import Session
 from hlo_frontend.errors import CaptureError
 
@@ -166,6 +167,8 @@ def _view_or_copy(
     session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """What copies on the CPU must copy here, for a later update in place to mean the same."""
+    if in_transform():
+        return _apply(session, func, args, kwargs)
     args = tuple(lifted(session, a) for a in args)
     source, forms = args[0], session.forms
     uncertain = forms.is_uncertain(source)
@@ -183,13 +186,15 @@ def _as_strided(
     session: Session, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     source = lifted(session, args[0])
-    if session.forms.is_uncertain(source) or not session.forms.is_whole(source):
+    if in_transform() or session.forms.is_uncertain(source) or not session.forms.is_whole(source):
         raise session.refusal(
             "aten::as_strided",
             "needs a tensor whose place in memory is known and that is row-major",
             "call .contiguous() on the tensor first",
         )
-    return _apply(session, func, args, kwargs)
+    result = _apply(session, func, args, kwargs)
+    session.forms.mark_ambiguous(source)  # torch_xla gets writes through overlapping rows wrong
+    return result
 
 
 def _ask_form(

@@ -37,13 +37,18 @@ class OperatorMode(TorchDispatchMode):
         marker = xla.scope(f"@{session.places.number()}")
         try:
             with torch._C.DisableTorchFunction():  # calls made here are not the program's
-                return rule_of(func)(session, func, args, kwargs or {})
-        except RuntimeError as error:
-            if not xla.is_execution_error(error):
-                raise
-            raise _outside(session, func) from error
+                return _run(session, func, args, kwargs or {})
         finally:
             del marker
+
+
+def _run(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return rule_of(func)(session, func, args, kwargs)
+    except RuntimeError as error:
+        if not xla.is_execution_error(error):
+            raise
+        return _without_lowering(session, func, args, kwargs)  # what it calls has none
 
 
 @functools.cache
@@ -188,11 +193,12 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 def _name(func: Operator) -> str:
     """The operator as programs call it: `aten::unfold`, where the wrapper calls its copying form."""
-    name = func._schema.name
+    name = _SPOKEN.get(func._schema.name, func._schema.name)
     viewing = name.removesuffix("_copy")
     return viewing if viewing.removeprefix("aten::") in dir(torch.Tensor) else name
 
 
+_SPOKEN = {"aten::_local_scalar_dense": "aten::item", "aten::_unique2": "aten::unique"}
 _RULES: dict[Operator, Rule] = {
     _aten.lift_fresh.default: _fresh,
     **MASK_RULES,

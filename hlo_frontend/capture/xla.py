@@ -20,6 +20,8 @@ _SEED = 0  # one fixed seed, so that two captures of a model are equal
 def extension() -> ModuleType:
     """The C++ extension of torch_xla, loaded and set up for its CPU device."""
     os.environ.setdefault("PJRT_DEVICE", "CPU")
+    # Where torch_xla explains each execution that it refuses; what is raised here says it better.
+    os.environ.setdefault("PT_XLA_DEBUG_FILE", os.devnull)
     with _beside_tensorflow(), _quiet():
         import torch_xla
 
@@ -103,6 +105,11 @@ def unwrapped(tensor: torch.Tensor) -> torch.Tensor:
 def tensor_id(tensor: torch.Tensor) -> int:
     """The number by which `leaves` refers to a placeholder."""
     return extension()._xla_get_tensor_id(tensor)
+
+
+def value_id(tensor: torch.Tensor) -> str:
+    """Changes with every update in place; of two lazy tensors that live, equal if they share one."""
+    return extension()._unique_id_for_ir_and_data(tensor)
 
 
 def leaves(tensors: Sequence[torch.Tensor]) -> list[tuple[int, torch.Tensor]]:

@@ -9,7 +9,9 @@ from hlo_frontend.hlo.scanner import Scanner
 from hlo_frontend.hlo.types import ELEMENT_TYPES, AnyShape, Shape, TokenShape, TupleShape
 
 # Tiles, memory space and the like, after the colon of a layout, say nothing that we keep.
-_ARRAY = re.compile(r"([a-z]\w*)\[([^\]\n]*)\](?:\{([\d,\s]*)(?::[^{}\n]*)?\})?")
+_ARRAY = re.compile(
+    r"([a-z]\w*)\[([^\]\n]*)\](?:\{\s*((?:\d+(?:\s*,\s*\d+)*)?)\s*(?::[^{}\n]*)?\})?"
+)
 _TOKEN = TokenShape()
 
 

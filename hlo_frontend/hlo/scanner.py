@@ -123,7 +123,7 @@ class Scanner:
 
 def _unescape(match: re.Match[bytes]) -> bytes:
     body = match[1]
-    if body.isdigit():
+    if body[0] in b"01234567":
         return bytes((int(body, 8) & 0xFF,))
     if body[:1] == b"x" and len(body) > 1:
         return bytes((int(body[1:], 16),))

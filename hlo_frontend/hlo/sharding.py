@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -87,13 +87,18 @@ def _parse(text: str) -> Any:
     elif maximal := re.fullmatch(r"maximal device=(\d+)", inner):
         proto.type = _MAXIMAL
         proto.tile_assignment_devices.append(int(maximal[1]))
-    elif tiled := _TEXT.fullmatch(text):
-        _fill_tiled(proto, tiled)
     else:
-        raise HloError(
-            f"a sharding must be replicated, maximal, manual, tiled or a tuple of these, got {text}"
-        )
+        tiled = _TEXT.fullmatch(text)
+        if tiled is None:
+            _refuse(text)
+        _fill_tiled(proto, tiled)
     return proto
+
+
+def _refuse(text: str) -> NoReturn:
+    raise HloError(
+        f"a sharding must be replicated, maximal, manual, tiled or a tuple of these, got {text}"
+    )
 
 
 def _elements(inner: str) -> list[str]:
@@ -112,13 +117,14 @@ def _fill_tiled(proto: Any, match: re.Match[str]) -> None:
     def numbers(group: str) -> list[int]:
         return [int(n) for n in (match[group] or "").split(",") if n]
 
+    iota, kinds = numbers("iota"), (match["kinds"] or "").split(", ")
+    order = numbers("order") or list(range(len(iota)))
+    if sorted(order) != list(range(len(iota))) or not {"", *_NUMBERS} >= set(kinds):
+        _refuse(match[0])
     proto.type = _TILED
     proto.tile_assignment_dimensions.extend(numbers("tile"))
     proto.tile_assignment_devices.extend(numbers("devices"))
-    iota = numbers("iota")
     proto.iota_reshape_dims.extend(iota)
-    proto.iota_transpose_perm.extend(numbers("order") or range(len(iota)))
+    proto.iota_transpose_perm.extend(order)
     proto.replicate_on_last_tile_dim = match["last"] is not None
-    for kind in (match["kinds"] or "").split(", "):
-        if kind:
-            proto.last_tile_dims.append(_NUMBERS[kind])
+    proto.last_tile_dims.extend(_NUMBERS[kind] for kind in kinds if kind)

@@ -13,6 +13,8 @@ from hlo_frontend.hlo.attributes import (
     Window,
     WindowDimension,
 )
+from hlo_frontend.hlo.errors import HloError
+from hlo_frontend.hlo.scanner import Scanner
 from hlo_frontend.hlo.sharding import sharding_text
 from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape
 from hlo_frontend.hlo.vocabulary import ATTRIBUTES
@@ -39,24 +41,18 @@ def _escaped(byte: int) -> str:
 
 
 def is_dictionary(text: str) -> bool:
-    """Whether a text can stand without quotes: one pair of outer braces, those within balanced."""
-    depth, in_string, escaped = 0, False, False
-    for position, c in enumerate(text):
-        if in_string:
-            in_string = escaped or c != '"'
-            escaped = c == "\\" and not escaped
-        elif c == '"':
-            in_string = True
-        else:
-            depth += (c == "{") - (c == "}")
-        if depth <= 0:
-            return c == "}" and position == len(text) - 1 and text.isascii()
-    return False
+    """Whether a text can stand without quotes: printable, in one pair of balanced braces."""
+    if not (text.startswith("{") and text.isascii() and text.isprintable()):
+        return False
+    try:
+        return Scanner(text).braces() == text
+    except HloError:
+        return False
 
 
 def value_text(text: str) -> str:
     """A free string: as it is if it is a dictionary, quoted if not."""
-    return text if is_dictionary(text) and text.isprintable() else quoted(text)
+    return text if is_dictionary(text) else quoted(text)
 
 
 def shape_text(shape: AnyShape, layout: bool = True) -> str:
@@ -183,8 +179,8 @@ def _epsilon(value: float) -> Parts:
 
 def _backend_config(config: bytes) -> Parts:
     # Latin-1 keeps each byte one character, so what is not text ends up quoted and escaped.
-    raw = is_dictionary(text := config.decode("latin-1")) and text.isprintable()
-    return (f"backend_config={text if raw else quoted(config)}",)
+    text = config.decode("latin-1")
+    return (f"backend_config={text if is_dictionary(text) else quoted(config)}",)
 
 
 def _plain(name: str) -> Callable[[Any], Parts]:

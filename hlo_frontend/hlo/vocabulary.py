@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ API_VERSIONS = (
     "API_VERSION_STATUS_RETURNING_UNIFIED",
     "API_VERSION_TYPED_FFI",
 )
+FUSION_KINDS = ("kLoop", "kInput", "kOutput", "kCustom")
 SCHEDULES = ("SCHEDULE_NONE", "SCHEDULE_LATEST", "SCHEDULE_EARLIEST")
 DOT_ALGORITHMS = (
     "",
@@ -97,7 +99,12 @@ _STR = (_instance(str), "a string")
 _BYTES = (_instance(bytes), "bytes")
 _TRIPLES = _tuple_of(_tuple_of(_is_int, 3))
 _PAIRS = _tuple_of(_tuple_of(_is_int, 2))
-_STRING_PAIRS = _tuple_of(_tuple_of(_instance(str), 2))
+_KEY = re.compile(r"[A-Za-z_][\w.-]*")
+
+
+def _is_key_and_value(value: Any) -> bool:
+    pair = _tuple_of(_instance(str), 2)(value)
+    return pair and _KEY.fullmatch(value[0]) is not None
 
 
 def _is_operand_aliasing(value: Any) -> bool:
@@ -173,7 +180,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         Attribute("transpose_a", *_one_of(*TRANSPOSES)),
         Attribute("k", *_INT),
         Attribute("largest", *_BOOL),
-        Attribute("kind", *_STR),
+        Attribute("kind", *_one_of(*FUSION_KINDS)),
         Attribute("custom_call_target", *_STR),
         Attribute("custom_call_has_side_effect", *_BOOL, default=False),
         Attribute("api_version", *_one_of(*API_VERSIONS), default="API_VERSION_ORIGINAL"),
@@ -190,12 +197,14 @@ ATTRIBUTES: dict[str, Attribute] = {
         ),
         Attribute("is_composite", *_BOOL, default=False),
         Attribute("replica_groups", _tuple_of(_INTS[0]), "a tuple of tuples of integers"),
-        Attribute("channel_id", *_INT),
+        Attribute("channel_id", lambda v: _is_int(v) and v > 0, "a positive integer"),
         Attribute("use_global_device_ids", *_BOOL, default=False),
         Attribute("source_target_pairs", _PAIRS, "a tuple of (source, target)"),
         Attribute("domain", _tuple_of(_instance(bytes), 2), "the shardings of entry and exit"),
         Attribute("sharding", *_BYTES),
-        Attribute("frontend_attributes", _STRING_PAIRS, "a tuple of (name, value) strings"),
+        Attribute(
+            "frontend_attributes", _tuple_of(_is_key_and_value), "a tuple of (name, value) strings"
+        ),
         Attribute("backend_config", *_BYTES),
     )
 }

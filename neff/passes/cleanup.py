@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from neff.builder import Builder, renumber_parameters
 from neff.ops import RANDOM, has_side_effect
-from neff.program import Function, Kind, Program
+from neff.program import Function, Instruction, Kind, Program
 
 
 def eliminate_common_subexpressions(program: Program) -> Program:
@@ -15,7 +15,9 @@ def eliminate_common_subexpressions(program: Program) -> Program:
 
 
 def _merge_equal(function: Function) -> Function:
-    builder, seen, values = Builder(), {}, []
+    builder = Builder()
+    seen: dict[Instruction, int] = {}
+    values: list[int] = []
     for instruction in function.instructions:
         moved = replace(instruction, operands=tuple(values[o] for o in instruction.operands))
         value = None if moved.op in RANDOM else seen.get(moved)
@@ -31,7 +33,9 @@ def eliminate_dead_code(program: Program) -> Program:
 
     Inputs and states stay, used or not: they are the program's interface.
     """
-    bodies = {f.name: _live(f, keep=frozenset(range(len(f.parameters)))) for f in program.functions[:-1]}
+    bodies = {
+        f.name: _live(f, keep=frozenset(range(len(f.parameters)))) for f in program.functions[:-1]
+    }
     kept = frozenset(n for n, v in enumerate(program.inputs) if v.kind is not Kind.WEIGHT)
     main = _live(program.main, kept)
     functions = (*_called(bodies, main), main)
@@ -54,7 +58,8 @@ def _live(function: Function, keep: frozenset[int]) -> Function:
                 live[operand] = True
     if all(live):
         return function
-    builder, moved = Builder(), {}
+    builder = Builder()
+    moved: dict[int, int] = {}
     for position, instruction in function.numbered():
         if live[position]:
             operands = tuple(moved[o] for o in instruction.operands)

@@ -147,11 +147,13 @@ class _WeightFolding:
 
     def _compute(self, i: Instruction) -> np.ndarray | None:
         if i.op == "parameter":
-            weight = self.program.inputs[i["number"]].weight
+            number: int = i["number"]
+            weight = self.program.inputs[number].weight
             assert weight is not None
             return weight.array
         if i.op == "constant":
-            return i["literal"].numpy()
+            literal: Literal = i["literal"]
+            return literal.numpy()
         operands = [self.values[o] for o in i.operands]
         known = [o for o in operands if o is not None]
         return fold(i, known) if len(known) == len(operands) else None

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hlo_frontend.hlo.attributes import DotDimensionNumbers
+from hlo_frontend.hlo.literal import Literal
 from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder, rewrite
 from neff.program import Instruction, Program
@@ -45,7 +46,9 @@ def splat(b: Builder, value: int) -> np.generic | None:
         i = b.instructions[i.operands[0]]
     if i.op != "constant" or not isinstance(i.shape, Shape) or i.shape.size != 1:
         return None
-    return i["literal"].numpy().reshape(())[()]
+    literal: Literal = i["literal"]
+    number: np.generic = literal.numpy().reshape(())[()]
+    return number
 
 
 def _same_shape(b: Builder, i: Instruction) -> int | None:
@@ -138,7 +141,9 @@ def _single_operand(b: Builder, i: Instruction) -> int | None:
     return i.operands[0] if len(i.operands) == 1 else None
 
 
-def _identity(neutral: Callable[[Shape, np.generic], bool], sides: tuple[int, ...]) -> Simplification:
+def _identity(
+    neutral: Callable[[Shape, np.generic], bool], sides: tuple[int, ...]
+) -> Simplification:
     """x op e = x where `neutral(shape, e)` holds; `sides` are the operands e may be."""
 
     def rule(b: Builder, i: Instruction) -> int | None:

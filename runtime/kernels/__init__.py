@@ -6,7 +6,15 @@ where the instruction calls functions. It is traced once, when a model is loaded
 
 from __future__ import annotations
 
-from runtime.kernels import contraction, control, elementwise, indexing, movement, reduction, special
+from runtime.kernels import (
+    contraction,
+    control,
+    elementwise,
+    indexing,
+    movement,
+    reduction,
+    special,
+)
 from runtime.kernels.kind import Kernel
 
 KERNELS: dict[str, Kernel] = {

@@ -11,7 +11,7 @@ from hlo_frontend.hlo.attributes import GatherDimensionNumbers, ScatterDimension
 from hlo_frontend.hlo.types import AnyShape, Shape
 from runtime.kernels.kind import Body, Kernel, Value
 
-# HLO clamps a gather's and skips a scatter's out-of-bounds index: XLA's own rule, when JAX adds none.
+# Out of bounds, HLO clamps a gather's index and skips a scatter's: XLA's own rule, left alone.
 UNGUARDED = lax.GatherScatterMode.PROMISE_IN_BOUNDS
 
 SCATTERS: dict[str, Any] = {
@@ -70,7 +70,9 @@ def _scatter(
     n = scatter_dimension_numbers
     combines = bodies[0].combines()
     if combines not in SCATTERS:
-        raise NotImplementedError(f"scatter: the reducer {bodies[0].function.name} is not built yet")
+        raise NotImplementedError(
+            f"scatter: the reducer {bodies[0].function.name} is not built yet"
+        )
     return SCATTERS[combines](
         operand,
         _index_vectors_last(indices, n.index_vector_dim),

@@ -31,7 +31,9 @@ def _slice(x: jax.Array, *, shape: Shape, slice: tuple[Dims, ...]) -> jax.Array:
     return lax.slice(x, starts, limits, strides)
 
 
-def _pad(x: jax.Array, fill: jax.Array, *, shape: Shape, padding: tuple[Dims, ...]) -> jax.Array:
+def _pad(
+    x: jax.Array, fill: jax.Array, *, shape: Shape, padding: tuple[tuple[int, int, int], ...]
+) -> jax.Array:
     return lax.pad(x, fill, padding)
 
 

@@ -83,9 +83,7 @@ def _batch_norm_training(
 ) -> Value:
     others = tuple(d for d in range(x.ndim) if d != feature_index)
     mean = jax.numpy.mean(x, others)
-    variance = jax.numpy.mean(
-        jax.numpy.square(x - jax.numpy.expand_dims(mean, others)), others
-    )
+    variance = jax.numpy.mean(jax.numpy.square(x - jax.numpy.expand_dims(mean, others)), others)
     normal = _batch_norm_inference(
         x,
         scale,

@@ -120,7 +120,6 @@ Object* wait_for_calls(Object*, Object*) {
   return api().PyTuple_New(0);
 }
 
-// Of a program that started Python through this library, when it ends.
 void run_python_exit_handlers() {
   if (!alive()) {
     return;
@@ -135,6 +134,10 @@ void run_python_exit_handlers() {
     std::fprintf(stderr, "neuron::Model: at exit: %s\n", error.what());
   }
 }
+
+// The end of a program that started Python through this library. The thread that exits has
+// destroyed its thread-local variables, which extension modules rely on: another one calls them.
+void end_of_program() { std::thread(run_python_exit_handlers).join(); }
 
 }  // namespace
 
@@ -158,7 +161,7 @@ void prepare_for_exit() {
   checked(api().PyObject_CallFunctionObjArgs(add.get(), function.get(), nullptr));
   pthread_atfork(nullptr, nullptr, [] { threads_inside = depth > 0 ? 1 : 0; });
   if (api().embedded) {
-    std::atexit(run_python_exit_handlers);
+    std::atexit(end_of_program);
   }
 }
 

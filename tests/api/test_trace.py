@@ -117,7 +117,11 @@ def test_inputs_may_nest_and_go_unused():
     def function(pair, table, unused):
         return pair[0] + table["b"]
 
-    inputs = ((torch.rand(2), torch.rand(3)), {"a": torch.rand(1), "b": torch.rand(2)}, torch.rand(5))
+    inputs = (
+        (torch.rand(2), torch.rand(3)),
+        {"a": torch.rand(1), "b": torch.rand(2)},
+        torch.rand(5),
+    )
     traced = torch_neuronx.trace(function, inputs)
     torch.testing.assert_close(traced(*inputs), function(*inputs))
 
@@ -140,7 +144,10 @@ def test_arguments_have_the_names_of_the_callable():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((torch.rand(3, 8),), r"input 0 \('x'\) was compiled for float32\[2, 8\], got float32\[3, 8\]"),
+        (
+            (torch.rand(3, 8),),
+            r"input 0 \('x'\) was compiled for float32\[2, 8\], got float32\[3, 8\]",
+        ),
         ((torch.rand(2, 8).double(),), r"compiled for float32\[2, 8\], got float64\[2, 8\]"),
     ],
 )
@@ -166,7 +173,12 @@ def test_survives_save_load_freeze_copy_and_a_parent(net, traced, tmp_path):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.child(x) + 1
 
-    for model in (loaded, torch.jit.load(file), torch.jit.freeze(loaded.eval()), copy.deepcopy(traced)):
+    for model in (
+        loaded,
+        torch.jit.load(file),
+        torch.jit.freeze(loaded.eval()),
+        copy.deepcopy(traced),
+    ):
         assert_same(model, net, x)
         assert fused_nodes(model) == ["neuron::forward_v2_1"]
     parent = torch.jit.script(Parent(traced))
@@ -191,9 +203,7 @@ def test_many_threads(net, traced):
 
 
 def test_the_interpreter_is_free_while_a_model_runs():
-    model = torch_neuronx.trace(
-        lambda x: torch.linalg.multi_dot([x] * 24), torch.rand(512, 512)
-    )
+    model = torch_neuronx.trace(lambda x: torch.linalg.multi_dot([x] * 24), torch.rand(512, 512))
     x, done, ticks = torch.eye(512), threading.Event(), 0
 
     def run() -> None:
@@ -239,7 +249,9 @@ def test_equal_models_compile_to_equal_bytes(net, tmp_path):
 
 def test_work_directory_that_cannot_be_written_is_refused_before_any_work(net, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="compiler_workdir must be a directory that can be written to"):
+    with pytest.raises(
+        OSError, match="compiler_workdir must be a directory that can be written to"
+    ):
         torch_neuronx.trace(net, torch.rand(2, 8), compiler_workdir=str(tmp_path / "file"))
 
 
@@ -251,7 +263,8 @@ torch_neuronx.trace(torch.neg, torch.ones(1))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    torch_neuronx.trace(torch.nn.Linear(300, 300), torch.rand(1, 300), compiler_workdir={str(tmp_path)!r})
+    model = torch.nn.Linear(300, 300)
+    torch_neuronx.trace(model, torch.rand(1, 300), compiler_workdir={str(tmp_path)!r})
 except OSError as error:
     print(type(error).__name__, error.errno)
 """
@@ -285,7 +298,9 @@ except KeyboardInterrupt:
 
 def test_weights_beside_the_neff(net, tmp_path):
     x = torch.rand(2, 8)
-    traced = torch_neuronx.trace(net, x, inline_weights_to_neff=False, compiler_workdir=str(tmp_path))
+    traced = torch_neuronx.trace(
+        net, x, inline_weights_to_neff=False, compiler_workdir=str(tmp_path)
+    )
     assert_same(traced, net, x)
     assert '"layer->weight"' in traced.weights._c.code or "layer->weight" in str(
         [name for name, _ in traced.weights.named_parameters()]
@@ -362,7 +377,12 @@ class Empty(nn.Module):
 @pytest.mark.parametrize(
     ("function", "examples", "error", "message"),
     [
-        (torch.add, (torch.ones(1), 1), TypeError, r"example_inputs\[1\]: expected a torch.Tensor, got int"),
+        (
+            torch.add,
+            (torch.ones(1), 1),
+            TypeError,
+            r"example_inputs\[1\]: expected a torch.Tensor, got int",
+        ),
         (torch.add, "x", TypeError, "got str"),
         (lambda x: None, torch.ones(1), CaptureError, "expected a torch.Tensor, got NoneType"),
         (lambda x: (), torch.ones(1), CaptureError, "must return at least one tensor"),
@@ -370,7 +390,12 @@ class Empty(nn.Module):
         (Empty(), (), CaptureError, "got NoneType"),
         (3, torch.ones(1), TypeError, "func must be callable, got int"),
         (lambda x: x.nonzero(), torch.ones(3), UnsupportedOperatorError, "aten::nonzero"),
-        (lambda x: x if x.sum() > 0 else -x, torch.ones(3), UnsupportedOperatorError, "test_trace.py"),
+        (
+            lambda x: x if x.sum() > 0 else -x,
+            torch.ones(3),
+            UnsupportedOperatorError,
+            "test_trace.py",
+        ),
     ],
 )
 def test_what_cannot_be_traced_is_refused(function, examples, error, message):

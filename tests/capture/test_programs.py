@@ -11,7 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
+from hlo_frontend.capture import capture
+from hlo_frontend.errors import UnsupportedOperatorError
 from tests.capture.judged import check
 
 torch.manual_seed(0)
@@ -180,6 +183,28 @@ def detached_writes(x: torch.Tensor) -> torch.Tensor:
     return y
 
 
+LINEAR = nn.Linear(8, 3)
+
+
+def gradient(x: torch.Tensor) -> torch.Tensor:
+    with torch.enable_grad():
+        z = x.detach().requires_grad_()
+        (result,) = torch.autograd.grad((z**3).sum(), z)
+    return result
+
+
+def autocast_off(x: torch.Tensor) -> torch.Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return LINEAR(x)
+
+
+class Keeping(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept = [x * 2]
+        self.bias = nn.Parameter(torch.ones(8))
+        return self.kept[0] + self.bias
+
+
 class Nothing(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
@@ -209,17 +234,6 @@ class Tied(nn.Module):
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         return self.inner(x)
-
-
-class Counting(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("count", torch.zeros(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.count += 1
-        self.last = x
-        return x + self.count
 
 
 PROGRAMS: dict[str, tuple[Any, Any]] = {
@@ -299,6 +313,16 @@ PROGRAMS: dict[str, tuple[Any, Any]] = {
     "split and cat": (lambda x: torch.cat(x.split(2), -1), X),
     "roll flip": (lambda x: x.roll(1, -1).flip(0), X),
     "one hot": (lambda i: F.one_hot(i, 4), I),
+    "jvp": (lambda x: torch.func.jvp(torch.sin, (x,), (torch.ones_like(x),)), X),
+    "gradient": (gradient, X),
+    "grad transform": (lambda x: torch.func.grad(lambda z: (z.reshape(-1) ** 2).sum())(x), X),
+    "checkpoint": (lambda x: checkpoint(LINEAR, x, use_reentrant=False), X),
+    "autocast off": (autocast_off, X),
+    "inverse of constant": (lambda x: x @ torch.linalg.inv(torch.eye(8) * 2), X),
+    "unsupported on constant": (lambda x: x + torch.special.bessel_j0(torch.arange(8.0)), X),
+    "value of weights": (lambda x: x * W.exp().sum().item(), X),
+    "complex": (lambda x: torch.view_as_real(torch.view_as_complex(x.reshape(4, 4, 2)) * 1j), X),
+    "assigned attribute": (Keeping(), X),
     "vmap": (torch.vmap(lambda x: x @ W), X),
     "linear": (nn.Linear(8, 3), X),
     "convolution": (nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten()), IMAGE),
@@ -332,6 +356,134 @@ PROGRAMS: dict[str, tuple[Any, Any]] = {
 def test_program_equals_eager(name: str) -> None:
     func, inputs = PROGRAMS[name]
     check(func, inputs)
+
+
+def in_place(statement: str) -> Any:
+    """A program that runs one statement on x and returns what it may have changed."""
+    code = compile(statement, "<statement>", "exec")
+
+    def program(x: torch.Tensor) -> Any:
+        names = {"x": x, "torch": torch, "F": F, "nn": nn, "I": I, "X": X, "y": x}
+        exec(code, names)
+        return x, names["y"]
+
+    return program
+
+
+# Whether y shares memory with x decides what x holds afterwards.
+WRITES = [
+    "y = x.t().contiguous(); y.add_(1)",
+    "y = x.contiguous(); y.add_(1)",
+    "y = x.t().reshape(-1); y.add_(1)",
+    "y = (x.t() * 2).reshape(-1); y.add_(1)",
+    "z = x.t() * 2; y = z.reshape(-1); y.add_(1); x.copy_(z.t())",
+    "y = x.reshape(-1); y.add_(1)",
+    "y = x[:, 1:3].flatten(); y.add_(1)",
+    "y = x[1:3].flatten(); y.add_(1)",
+    "y = x.expand(2, 4, 8).contiguous(); y.add_(1)",
+    "y = x.to(torch.float32); y.add_(1)",
+    "y = x.to(torch.float64).float(); y.add_(1)",
+    "y = x.cpu(); y.add_(1)",
+    "y = x.unbind(0); y[0].add_(1); y[1][2:4] = 0",
+    "y, b = x.chunk(2, 1); y.mul_(b)",
+    "x.t()[0] = 5; x[..., -1] += x[..., 0]; x[[0, 1]] = 0",
+    "y = torch.as_tensor(x); y.add_(1)",
+    "y = torch.tensor(x.shape); y.add_(1)",
+    "x.zero_(); x.fill_(3); x.copy_(X * 2)",
+    "t = torch.zeros(3); v = t[0:2]; t.add_(1); v.mul_(x[0, 0]); y = t",
+    "t = torch.tensor([1.0, 2.0, 3.0]); v = t[0:2]; v.mul_(x[0, 0]); t[2] = x[1, 1]; y = t",
+    "y = x.swapaxes(0, 1); y.squeeze_().unsqueeze_(0); y.transpose_(0, 1)",
+    "y = x.clone(); y.resize_(2, 16)",
+    "y = x.detach(); y[0] = 0",
+    "y = x.data; y.mul_(3)",
+    "y = x.clone(); y.data = x * 3",
+    "y = x.diagonal(); y.fill_(2)",
+    "nn.init.ones_(x.real[0])",
+    "y = x.narrow(0, 1, 2).select(1, 0); y += 2",
+    "x.scatter_(1, I[None, :] * 1, 1.0); x.index_fill_(0, I, 2.0); x.index_add_(0, I, X[:3])",
+    "x.masked_fill_(x > 0, 1.0); x.clamp_(max=0.5); x.sigmoid_()",
+    "y = torch.empty(4, 8); torch.add(x, 1, out=y)",
+    "y = F.relu(x, inplace=True)",
+    "y = F.dropout(x, 0.5, training=False); y.add_(1)",
+    "y = x.as_strided((2, 3), (8, 1), 1); y = y + 1",
+    "s = x.t().stride(); y = x.t().contiguous().as_strided((2, 2), (s[0] * 4, 1))",
+    "y = torch.broadcast_to(x[0], (3, 8)).contiguous(); y.add_(1)",
+    "y = F.linear(x, X).transpose(0, 1).contiguous(); y[0] = 0",
+]
+
+
+@pytest.mark.parametrize("statement", WRITES)
+def test_updates_in_place_reach_what_shares_memory(statement: str) -> None:
+    check(in_place(statement), X)
+
+
+def test_update_through_as_strided_is_refused() -> None:
+    with pytest.raises(UnsupportedOperatorError, match=r"may or may not share memory"):
+        capture(in_place("x.as_strided((2, 3), (8, 1), 1).add_(1)"), X)
+
+
+def test_update_of_tensor_with_uncertain_memory_is_refused() -> None:
+    def program(x: torch.Tensor) -> torch.Tensor:
+        y = F.scaled_dot_product_attention(x, x, x).transpose(0, 1).contiguous()
+        y.add_(1)
+        return y
+
+    with pytest.raises(UnsupportedOperatorError, match=r"may or may not share memory") as caught:
+        capture(program, SEQUENCE)
+    assert caught.value.operator == "torch.add_"
+
+
+class Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(8, 5)
+        self.head = nn.Linear(5, 3)
+        self.register_buffer("shift", torch.ones(3))
+
+    def forward(self, x: torch.Tensor, scale: float = 2.0) -> torch.Tensor:
+        y, _ = self.lstm(x)
+        return self.head(y) * scale + self.shift
+
+
+@torch.jit.script
+def scripted_loop(x: torch.Tensor, steps: int = 2) -> torch.Tensor:
+    for i in range(steps):
+        x = x + i
+    if x.size(0) > 2:
+        x = x * 2
+    return x
+
+
+SCRIPTED: dict[str, Any] = {
+    "script function": lambda: (scripted_loop, X),
+    "script function called": lambda: (lambda x: scripted_loop(x, 3), X),
+    "script module": lambda: (torch.jit.script(Scripted()), SEQUENCE),
+    "script module inside": lambda: (
+        nn.Sequential(torch.jit.script(Scripted()), nn.ReLU()),
+        SEQUENCE,
+    ),
+    "frozen script module": lambda: (
+        torch.jit.freeze(torch.jit.script(Scripted().eval())),
+        SEQUENCE,
+    ),
+    "traced module": lambda: (torch.jit.trace(nn.Linear(8, 3), X), X),
+    "script layer": lambda: (
+        torch.jit.script(nn.TransformerEncoderLayer(8, 2, 16).eval()),
+        SEQUENCE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_torchscript_equals_eager(name: str) -> None:
+    func, inputs = SCRIPTED[name]()
+    check(func, inputs)
+
+
+def test_script_module_keeps_its_weights_names() -> None:
+    captured = capture(torch.jit.script(Scripted()), SEQUENCE)
+    names = {p.name for p in captured.parameters}
+    assert {"x", "lstm.weight_ih_l0", "head.bias", "shift"} <= names
 
 
 DTYPES = [

@@ -26,11 +26,11 @@ def reducer(name: str, op: str, dtype: str = F32) -> Function:
     return b.function(name, (b.op(op, scalar, x, y),))
 
 
-def program(b: Builder, *results: int, inputs: list[Variable], bodies: tuple[Any, ...] = ()) -> Program:
+def program(
+    b: Builder, *results: int, inputs: list[Variable], bodies: tuple[Any, ...] = ()
+) -> Program:
     """A program of a builder's instructions; outputs are named as lowering names them."""
-    outputs = tuple(
-        Variable(f"output{n}", b.instructions[r].array) for n, r in enumerate(results)
-    )
+    outputs = tuple(Variable(f"output{n}", b.instructions[r].array) for n, r in enumerate(results))
     return Program("test", (*bodies, b.function("main", results)), tuple(inputs), outputs)
 
 
@@ -82,8 +82,23 @@ def _step(draw: st.DrawFn, b: Builder, values: list[int]) -> int:
     x = draw(st.sampled_from(values))
     shape = b.instructions[x].array
     alike = [v for v in values if b.instructions[v].shape == shape]
-    kind = draw(st.sampled_from(("unary", "binary", "fill", "transpose", "reshape", "slice", "dot",
-                                 "reduce", "convert", "select", "concatenate")))
+    kind = draw(
+        st.sampled_from(
+            (
+                "unary",
+                "binary",
+                "fill",
+                "transpose",
+                "reshape",
+                "slice",
+                "dot",
+                "reduce",
+                "convert",
+                "select",
+                "concatenate",
+            )
+        )
+    )
     match kind:
         case "unary":
             return b.op(draw(st.sampled_from(UNARY)), shape, x)
@@ -98,7 +113,9 @@ def _step(draw: st.DrawFn, b: Builder, values: list[int]) -> int:
             return b.op("transpose", Shape(F32, shape.dims[::-1]), x, dimensions=(1, 0))
         case "reshape":
             line = b.op("reshape", Shape(F32, (shape.size,)), x)
-            return b.op("reshape", draw(st.sampled_from((shape, Shape(F32, shape.dims[::-1])))), line)
+            return b.op(
+                "reshape", draw(st.sampled_from((shape, Shape(F32, shape.dims[::-1])))), line
+            )
         case "slice":
             rows = draw(st.integers(1, shape.dims[0]))
             bounds = ((0, rows, 1), (0, shape.dims[1], 1))

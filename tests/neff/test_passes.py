@@ -64,9 +64,7 @@ def test_pass_keeps_results_and_is_idempotent(step, p):
 @given(p=random_programs())
 @settings(max_examples=25, deadline=None)
 def test_pipeline_keeps_results(p):
-    made = p
-    for made, _record in run_passes(p, pipeline(parse_options(None))):
-        pass
+    made = run_passes(p, pipeline(parse_options(None)), lambda record: None)
     for before, after in zip(run(p), run(made), strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
 
@@ -81,8 +79,10 @@ def test_values_alive_together_do_not_share_memory(p):
     held = []
     for buffer in placed.buffers:
         if buffer.space is Space.HBM and buffer.size:
-            ends = forever if buffer.value in placed.main.results else max(
-                (done[u] for u in users[buffer.value]), default=buffer.value
+            ends = (
+                forever
+                if buffer.value in placed.main.results
+                else max((done[u] for u in users[buffer.value]), default=buffer.value)
             )
             held.append((buffer.value, ends, buffer.offset, buffer.offset + buffer.size))
     for n, (start, end, low, high) in enumerate(held):
@@ -138,9 +138,11 @@ def test_dot_reads_through_a_transposed_weight():
     dot = b.op("dot", Shape("f32", (2, 4)), x, turned, dot_dimension_numbers=numbers)
     p = eliminate_dead_code(simplify(program(b, dot, inputs=inputs)))
     assert lines(p)[2] == (
-        "%2 = f32[2,4] dot(%0, %1), "
-        "dot_dimension_numbers={lhs_contracting={1} rhs_contracting={1}}"
+        "%2 = f32[2,4] dot(%0, %1), dot_dimension_numbers={lhs_contracting={1} rhs_contracting={1}}"
     )
+
+
+STATISTICS = ("scale", "offset", "mean", "variance")
 
 
 def convolution_with_batch_norm() -> Program:
@@ -149,7 +151,7 @@ def convolution_with_batch_norm() -> Program:
     inputs = [
         input_variable("x", 1, 2, 5, 5),
         weight_variable("kernel", random.standard_normal((4, 2, 3, 3)).astype(np.float32)),
-        *(weight_variable(name, v) for name, v in zip(("scale", "offset", "mean", "variance"), line)),
+        *(weight_variable(name, v) for name, v in zip(STATISTICS, line, strict=True)),
     ]
     b = Builder()
     x, kernel, *statistics = parameters(b, inputs)
@@ -196,7 +198,9 @@ def test_large_constants_become_weights_and_small_ones_stay():
 def test_constants_fold():
     b = Builder()
     p = program(b, b.op("multiply", Shape("f32"), constant(b, 2.0), constant(b, 3.0)), inputs=[])
-    assert lines(eliminate_dead_code(fold_constants(p)))[0] == "%0 = f32[] constant(), literal={6.0}"
+    assert (
+        lines(eliminate_dead_code(fold_constants(p)))[0] == "%0 = f32[] constant(), literal={6.0}"
+    )
 
 
 def test_weights_fold_only_where_they_do_not_grow():

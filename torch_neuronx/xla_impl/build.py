@@ -78,7 +78,10 @@ def _size(captured: Capture) -> int:
 
 def _report(record: PassRecord) -> None:
     logger.info(
-        "%-32s %8.3f s  %6d instructions", record.name, record.seconds, record.instructions,
+        "%-32s %8.3f s  %6d instructions",
+        record.name,
+        record.seconds,
+        record.instructions,
         extra={"record": record},
     )
 
@@ -106,9 +109,7 @@ def bind(captured: Capture, inline_weights: bool) -> tuple[list[Variable], list[
 
 def _weights(captured: Capture) -> dict[str, torch.Tensor]:
     """The weights by name, in the order of the parameters."""
-    return {
-        p.name: p.tensor for p in captured.parameters if not isinstance(p, Input | State)
-    }
+    return {p.name: p.tensor for p in captured.parameters if not isinstance(p, Input | State)}
 
 
 def _bound(name: str, tensor: torch.Tensor, kind: Kind) -> Variable:
