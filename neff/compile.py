@@ -15,8 +15,7 @@ from neff.container import write_neff
 from neff.lower import lower
 from neff.metaneff import write_metaneff
 from neff.options import CompileOptions, require_built
-from neff.pipeline import Observer, PassRecord, pipeline, run
-from neff.printing import print_program
+from neff.pipeline import Observer, PassRecord, pipeline, run, write_dump
 from neff.program import Program, Variable
 
 
@@ -59,7 +58,7 @@ def compile_module(
     size = len(program.main.instructions)
     done(PassRecord("lower", time.perf_counter() - start, size, True))
     if dump is not None:
-        (dump / "00-lower.txt").write_text(print_program(program))
+        write_dump(dump, "00-lower", program)
     program = run(program, pipeline(options), done, dump)
     start = time.perf_counter()
     neff = write_neff(program, compress=options.fast_loading == "off")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from neff.files import write_atomically
 from neff.options import CompileOptions
 from neff.passes.auto_cast import AutoCast
 from neff.passes.batch_norm import fold_batch_norm
@@ -57,6 +58,11 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
     return (*(optimize if options.optlevel != "1" else casts), *place)
 
 
+def write_dump(folder: Path, stage: str, program: Program) -> None:
+    """Keep a program as text, in a file named by the stage that made it."""
+    write_atomically(folder / f"{stage}.txt", print_program(program).encode())
+
+
 def name_of(step: Pass) -> str:
     return step.__name__
 
@@ -74,7 +80,7 @@ def run(
         seconds = time.perf_counter() - start
         verify_program(made, name_of(step))
         if dump is not None:
-            (dump / f"{number:02}-{name_of(step)}.txt").write_text(print_program(made))
+            write_dump(dump, f"{number:02}-{name_of(step)}", made)
         observe(PassRecord(name_of(step), seconds, len(made.main.instructions), made != program))
         program = made
     return program

@@ -1,3 +1,5 @@
-"""The version of this package: that of the torch-neuronx release it emulates."""
+"""The version of this package."""
 
-__version__ = "2.9.0.2.32.0"
+# PyTorch's version, then that of the emulated Neuron SDK, as AWS spells its own; the local part says
+# that this is the emulator.
+__version__ = "2.9.0.2.32.0+emulator"

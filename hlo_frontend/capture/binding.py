@@ -78,8 +78,10 @@ class Bindings:
 
     def is_known(self, tensor: torch.Tensor) -> bool:
         """Whether a CPU tensor is the model's, was made by the program, or has a placeholder."""
-        return id(tensor) in self._by_object or id(tensor) in self._made or bool(
-            self.name_of(tensor) or self.find(tensor)
+        return (
+            id(tensor) in self._by_object
+            or id(tensor) in self._made
+            or bool(self.name_of(tensor) or self.find(tensor))
         )
 
     def is_free(self, tensor: torch.Tensor) -> bool:
@@ -117,6 +119,17 @@ class Bindings:
         """The binding of a constant, named as a weight."""
         binding.kind, binding.name = "weight", self._new_name()
         return binding
+
+    def require_updates_seen(self) -> None:
+        """Raises CaptureError if a tensor was updated and another of the same storage was used."""
+        held = [b for b in self if b.tensor is not None and b.tensor.numel()]
+        for updated in (b for b in held if b.kind != "constant" and b.is_modified):
+            for other in held:
+                if other is not updated and _storage(other.tensor) == _storage(updated.tensor):
+                    raise CaptureError(
+                        f"capture: {updated.name!r}, which is updated in place, must not share "
+                        f"memory with another tensor that is used, got {other.name!r}"
+                    )
 
     def _bind(self, tensor: torch.Tensor) -> Binding:
         if id(tensor) in self._made:
@@ -158,6 +171,11 @@ def require_dense(tensor: torch.Tensor, what: str) -> None:
         raise CaptureError(f"capture: {what} must be a dense tensor, got {kind}")
     if tensor.device.type != "cpu":
         raise CaptureError(f"capture: {what} must be on the CPU, got device {tensor.device}")
+
+
+def _storage(tensor: torch.Tensor | None) -> int:
+    assert tensor is not None
+    return tensor.untyped_storage().data_ptr()
 
 
 def _view(tensor: torch.Tensor) -> object:

@@ -44,8 +44,8 @@ def finish(
 ) -> Finished:
     """The module that computes lazy tensors, and what its parameters are bound to.
 
-    Parameters are the example inputs in their order, then weights as the program came to them. Names
-    do not depend on what was captured before.
+    Parameters are the example inputs in their order, then weights as the program came to them.
+    Names do not depend on what was captured before.
     """
     leaves = xla.leaves(outputs)
     module = _read(xla.hlo_proto(outputs))
@@ -72,7 +72,9 @@ def _read(proto: bytes) -> HloModule:
     try:
         return read_module(proto)
     except HloError as error:
-        raise CaptureError(f"capture: the graph must be of HLO that is kept here: {error}") from error
+        raise CaptureError(
+            f"capture: the graph must be of HLO that is kept here: {error}"
+        ) from error
 
 
 def _held(bindings: Bindings, leaf: int, tensor: torch.Tensor) -> Binding | Literal:
@@ -128,9 +130,7 @@ def _bound(
         suffix = instruction.name.rpartition(".")[2]
         if old in constants:
             literal = attributes(literal=constants[old])
-            return replace(
-                instruction, name=f"constant.{suffix}", opcode="constant", attrs=literal
-            )
+            return replace(instruction, name=f"constant.{suffix}", opcode="constant", attrs=literal)
         new = numbers[old]
         return replace(
             instruction,
@@ -160,5 +160,6 @@ def _metadata(made: Metadata, places: Sequence[Place]) -> Metadata:
 
 
 def _identifier(name: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    return name if name[:1].isalpha() else f"_{name}"
+    """The name with what HLO allows in one; that of a `<lambda>` is `lambda`."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", name).strip("_")
+    return name if name[:1].isalpha() else f"program_{name}"

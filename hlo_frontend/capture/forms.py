@@ -37,9 +37,7 @@ class Forms:
 
     def give(self, lazy: torch.Tensor, tensor: torch.Tensor) -> None:
         """Says that a lazy tensor lies in memory as a CPU tensor does."""
-        form = torch.empty_strided(
-            tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META
-        )
+        form = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
         setattr(lazy, _ATTRIBUTE, form)
 
     def of(self, lazy: torch.Tensor) -> torch.Tensor:
@@ -94,7 +92,7 @@ class Forms:
                 return True
             before = [form._version for form in forms]
             made = self._repeated(func, args, kwargs)
-            for lazy, form in zip(results, made if len(made) == len(results) else ()):
+            for lazy, form in zip(results, made, strict=True) if len(made) == len(results) else ():
                 if form.shape == lazy.shape and form.dtype == lazy.dtype:
                     setattr(lazy, _ATTRIBUTE, form)
             if func in _UNTRUSTED:

@@ -115,7 +115,8 @@ def _positional(func: Callable[..., Any]) -> list[str]:
     if isinstance(func, torch.jit.ScriptModule):
         return [a.name for a in func._c._get_method("forward").schema.arguments[1:]]
     if isinstance(func, torch.jit.ScriptFunction):
-        return [a.name for a in func.schema.arguments]
+        schema: Any = func.schema
+        return [a.name for a in schema.arguments]
     try:
         signature = inspect.signature(func.forward if isinstance(func, nn.Module) else func)
     except (TypeError, ValueError):  # built in C++

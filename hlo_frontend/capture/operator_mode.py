@@ -1,4 +1,4 @@
-"""Operators that reach PyTorch's dispatcher while a program is captured: kept, rewritten, refused."""
+"""Operators that reach the dispatcher while a program is captured: kept, rewritten or refused."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def _name(func: Operator) -> str:
-    """The operator as programs call it: `aten::unfold`, where the wrapper calls its copying form."""
+    """The operator as programs call it: `aten::unfold` where the wrapper calls `unfold_copy`."""
     name = _SPOKEN.get(func._schema.name, func._schema.name)
     viewing = name.removesuffix("_copy")
     return viewing if viewing.removeprefix("aten::") in dir(torch.Tensor) else name

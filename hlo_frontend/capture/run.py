@@ -16,7 +16,8 @@ from hlo_frontend.capture import naming, xla
 from hlo_frontend.capture.binding import Bindings
 from hlo_frontend.capture.dtypes import element_type
 from hlo_frontend.capture.finish import Finished, finish
-from hlo_frontend.capture.function_mode import FunctionMode, lifted
+from hlo_frontend.capture.function_mode import FunctionMode
+from hlo_frontend.capture.lifting import lifted
 from hlo_frontend.capture.operator_mode import OperatorMode
 from hlo_frontend.capture.restore import unchanged
 from hlo_frontend.capture.result import Capture, State, TensorSpec
@@ -24,6 +25,7 @@ from hlo_frontend.capture.script import expose_tensors, outermost
 from hlo_frontend.capture.session import Session
 from hlo_frontend.capture.source import Places
 from hlo_frontend.capture.structure import (
+    Items,
     Structure,
     flatten,
     leaf_names,
@@ -100,9 +102,8 @@ class _Run:
         names = leaf_names(structure, "output")
         specs = tuple(_spec(name, t) for name, t in zip(names, outputs, strict=True))
         self._require_alias_outputs(specs)
-        done = finish(
-            outputs, self._bindings, self._places.found, naming.display_name(self._func)
-        )
+        self._bindings.require_updates_seen()
+        done = finish(outputs, self._bindings, self._places.found, naming.display_name(self._func))
         self._require_aliases_used(done)
         self._warn_of_losses()
         return Capture(
@@ -219,13 +220,11 @@ def _require_aliases(aliases: Mapping[Any, Any]) -> None:
 def _input_specs(
     func: Callable[..., Any], structure: Structure, flat: list[torch.Tensor]
 ) -> tuple[TensorSpec, ...]:
-    assert not isinstance(structure, int)
-    arguments = structure.items  # type: ignore[union-attr]  # a tuple of arguments
+    assert isinstance(structure, Items)  # the arguments are a tuple
+    arguments = structure.items
     names = [
         leaf
-        for name, argument in zip(
-            naming.input_names(func, len(arguments)), arguments, strict=True
-        )
+        for name, argument in zip(naming.input_names(func, len(arguments)), arguments, strict=True)
         for leaf in leaf_names(argument, name)
     ]
     return tuple(_spec(name, tensor) for name, tensor in zip(names, flat, strict=True))

@@ -108,7 +108,7 @@ def tensor_id(tensor: torch.Tensor) -> int:
 
 
 def value_id(tensor: torch.Tensor) -> str:
-    """Changes with every update in place; of two lazy tensors that live, equal if they share one."""
+    """Changes with every update in place; equal for two living lazy tensors of one value."""
     return extension()._unique_id_for_ir_and_data(tensor)
 
 

@@ -46,3 +46,9 @@ class TupleLiteral:
 
 
 AnyLiteral = Literal | TupleLiteral
+
+
+def shortest_float32(value: float) -> float:
+    """The float with the fewest digits that rounds to the same 32-bit float as `value`."""
+    with np.errstate(over="ignore"):  # beyond the largest is infinity
+        return float(str(np.float32(value)))

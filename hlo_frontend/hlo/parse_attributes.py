@@ -11,6 +11,7 @@ from hlo_frontend.hlo import attributes as classes
 from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, Window, WindowDimension
 from hlo_frontend.hlo.errors import HloError
 from hlo_frontend.hlo.groups import iota_groups
+from hlo_frontend.hlo.literal import shortest_float32
 from hlo_frontend.hlo.parse_shape import parse_shape
 from hlo_frontend.hlo.scanner import Scanner
 from hlo_frontend.hlo.sharding import parse_sharding
@@ -67,7 +68,7 @@ def _one_name(scanner: Scanner) -> tuple[str, ...]:
 
 
 def _float(scanner: Scanner) -> float:
-    return float(scanner.expect(_FLOAT, "a number must come next")[0])
+    return shortest_float32(float(scanner.expect(_FLOAT, "a number must come next")[0]))
 
 
 def _bounds(scanner: Scanner) -> tuple[int, int, int]:

@@ -15,8 +15,10 @@ from hlo_frontend.hlo.types import ELEMENT_TYPES, AnyShape, Shape, TupleShape
 
 _NUMBER = r"[-+]?(?:nan(?:\(0x[0-9a-fA-F]+\))?|inf|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _VALUE = re.compile(rf"\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)|{_NUMBER}|true|false")
-# The tokens of an array; the last alternative is anything else, which is an error.
-_TOKEN = re.compile(rf"[\s,]+|/\*.*?\*/|([{{}}])|({_VALUE.pattern})|.", re.DOTALL)
+_TOKEN = re.compile(
+    rf"(?P<space>[\s,]+|/\*.*?\*/)|(?P<open>{{)|(?P<close>}})|(?P<value>{_VALUE.pattern})|.",
+    re.DOTALL,
+)
 _NAN = re.compile(r"([-+]?)nan(?:\(0x([0-9a-fA-F]+)\))?")
 
 
@@ -55,31 +57,27 @@ def _array(scanner: Scanner, shape: Shape) -> list[str]:
     texts: list[str] = []
     counts: list[int] = []  # entries so far of each open brace
     for token in _TOKEN.finditer(scanner.text, scanner.position):
-        brace, value = token.groups()
-        if value is None and brace is None:
-            if token[0].isspace() or token[0][0] in ",/" or not token[0].strip(", \n\t\r"):
-                continue
-            break
-        if brace == "}":
-            if not counts or (shape.size and counts[-1] != shape.dims[len(counts) - 1]):
+        kind, scanner.position = token.lastgroup, token.start()
+        if kind == "close":
+            full = counts and counts[-1] == shape.dims[len(counts) - 1]
+            if not counts or not (full or shape.size == 0):
                 break
             counts.pop()
             if not counts:
                 scanner.position = token.end()
-                return texts
-            continue
-        if counts:
+                break
+        elif kind == "value" and len(counts) == shape.rank:
             counts[-1] += 1
-        if value is None:
+            texts.append(token[0])
+        elif kind == "open" and len(counts) < shape.rank:
+            if counts:
+                counts[-1] += 1
             counts.append(0)
-        else:
-            texts.append(value)
-        if len(counts) != shape.rank if value is not None else len(counts) > shape.rank:
+        elif kind != "space":
             break
-    else:
-        token = None
-    scanner.position = token.start() if token else len(scanner.text)
-    scanner.fail(f"a constant must hold what {shape} holds, in nested braces")
+    if counts or len(texts) != shape.size:
+        scanner.fail(f"a constant must hold what {shape} holds, in nested braces")
+    return texts
 
 
 def _floats(texts: list[str], dtype: str) -> np.ndarray:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hlo_frontend.hlo import vocabulary as words
 from hlo_frontend.hlo.attributes import (
     ConvolutionDimensionNumbers,
@@ -18,6 +16,7 @@ from hlo_frontend.hlo.attributes import (
 )
 from hlo_frontend.hlo.errors import HloError
 from hlo_frontend.hlo.groups import iota_groups
+from hlo_frontend.hlo.literal import shortest_float32
 from hlo_frontend.hlo.proto_shape import (
     read_literal,
     read_shape,
@@ -168,11 +167,6 @@ def _read_precision(proto: Any) -> tuple[str, ...]:
 
 def _write_precision(proto: Any, value: tuple[str, ...]) -> None:
     proto.precision_config.operand_precision.extend(map(words.PRECISIONS.index, value))
-
-
-def _read_epsilon(proto: Any) -> float:
-    """The shortest decimal that rounds to the stored float32."""
-    return float(str(np.float32(proto.epsilon)))
 
 
 def _read_pairs(attributes: Any) -> tuple[tuple[str, str], ...]:
@@ -350,7 +344,7 @@ CODECS: dict[str, Codec] = {
     "exponent_bits": _scalar("exponent_bits"),
     "mantissa_bits": _scalar("mantissa_bits"),
     "index": _scalar("tuple_index"),
-    "epsilon": Codec(_read_epsilon, lambda p, v: setattr(p, "epsilon", v)),
+    "epsilon": Codec(lambda p: shortest_float32(p.epsilon), lambda p, v: setattr(p, "epsilon", v)),
     "feature_index": _scalar("feature_index"),
     "distribution": _enum("distribution", words.DISTRIBUTIONS),
     "algorithm": _enum("rng_algorithm", words.RANDOM_ALGORITHMS),

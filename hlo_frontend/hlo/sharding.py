@@ -42,12 +42,15 @@ def sharding_text(data: bytes) -> str:
 def _text(proto: Any) -> str:
     if proto.type == _TUPLE:
         return "{" + ", ".join(map(_text, proto.tuple_shardings)) + "}"
-    if proto.type == _MAXIMAL:
+    if proto.type == _MAXIMAL and len(proto.tile_assignment_devices) == 1:
         return f"{{maximal device={proto.tile_assignment_devices[0]}}}"
     if proto.type == _TILED:
         return _tiled_text(proto)
     if proto.type not in _NAMED:
-        raise HloError(f"hlo proto: a sharding's type must be 0 to 6, got {proto.type}")
+        raise HloError(
+            "hlo proto: a sharding's type must be 0 to 6, and 1 name one device, "
+            f"got type {proto.type} and devices {list(proto.tile_assignment_devices)}"
+        )
     return f"{{{_NAMED[proto.type]}}}"
 
 

@@ -32,6 +32,11 @@ def verify_module(module: HloModule) -> None:
     """
     _check_unique("computation names", module.name, (c.name for c in module.computations))
     _check_order(module)
+    attributes = ATTRIBUTES["frontend_attributes"]
+    if not attributes.check(module.frontend_attributes):
+        raise HloError(
+            f"hlo: {attributes.name} must be {attributes.what}, got {module.frontend_attributes}"
+        )
     signatures: dict[str, Signature] = {}
     for computation in module.computations:
         _verify_computation(computation, signatures)

@@ -222,7 +222,8 @@ std::vector<at::Tensor> LoadedModel::execute(at::TensorList inputs) const {
   Gil gil;
   Ref arguments = checked(api().PyTuple_New(static_cast<ssize_t>(inputs.size())));
   for (size_t i = 0; i < inputs.size(); ++i) {
-    api().PyTuple_SetItem(arguments.get(), static_cast<ssize_t>(i), memoryview(inputs[i]).release());
+    api().PyTuple_SetItem(arguments.get(), static_cast<ssize_t>(i),
+                          memoryview(inputs[i]).release());
   }
   Ref method = checked(api().PyObject_GetAttrString(handle_.get(), "execute"));
   Ref results =

@@ -46,7 +46,8 @@ std::string list(const std::vector<TensorSpec>& specs) {
 }
 
 // The tensor as contiguous CPU memory of just the declared type.
-at::Tensor admit(const char* who, size_t position, const TensorSpec& spec, const at::Tensor& given) {
+at::Tensor admit(const char* who, size_t position, const TensorSpec& spec,
+                 const at::Tensor& given) {
   if (!given.defined()) {
     refuse_input(who, position, spec, "None");
   }

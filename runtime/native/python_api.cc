@@ -62,8 +62,8 @@ void append_to_path(const Api& python, const char* directory, size_t size) {
 void start_interpreter(const Api& python) {
   const std::string executable = setting("NEURON_EMULATOR_PYTHON", NEURON_PYTHON);
   TORCH_CHECK(access(executable.c_str(), X_OK) == 0,
-              "neuron::Model: a program without Python needs the Python environment this library was "
-              "built in, got no executable at ", executable,
+              "neuron::Model: a program without Python needs the Python environment this library "
+              "was built in, got no executable at ", executable,
               "; try: NEURON_EMULATOR_PYTHON=/path/to/venv/bin/python");
   const wchar_t* name = python.Py_DecodeLocale(executable.c_str(), nullptr);
   TORCH_CHECK(name != nullptr, "neuron::Model: cannot decode the path ", executable);

@@ -423,6 +423,37 @@ def test_nan_and_infinite_constants():
     torch.testing.assert_close(traced(torch.zeros(4)), fill, equal_nan=True)
 
 
+def test_an_empty_module_passes_its_input_through():
+    x = torch.rand(3)
+    assert torch.equal(torch_neuronx.trace(nn.Sequential(), x)(x), x)
+
+
+def test_tracing_holds_no_second_copy_of_the_weights():
+    script = """
+import threading, torch, torch_neuronx
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+model = torch.nn.Sequential(*(torch.nn.Linear(2600, 2600) for _ in range(8))).eval()
+weights = sum(p.nbytes for p in model.parameters())
+torch_neuronx.trace(torch.neg, torch.ones(1))
+before = peak = resident()
+done = threading.Event()
+def watch():
+    global peak
+    while not done.wait(0.002):
+        peak = max(peak, resident())
+watcher = threading.Thread(target=watch)
+watcher.start()
+torch_neuronx.trace(model, torch.rand(1, 2600))
+done.set()
+watcher.join()
+print((peak - before) / weights)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 0.9 < float(done.stdout) < 2.2  # below one, the NEFF would not hold the weights
+
+
 def test_models_without_inputs_or_weights():
     traced = torch_neuronx.trace(lambda: torch.arange(4) * 2, ())
     assert traced().tolist() == [0, 2, 4, 6]

@@ -72,6 +72,7 @@ def weight_control_flow(x: torch.Tensor) -> torch.Tensor:
 
 def constant_shape(x: torch.Tensor) -> torch.Tensor:
     n = torch.tensor([2, 16])
+    x = x.reshape(torch.arange(5)[4], 8).view(n[0], n[1])
     return x.reshape(n.tolist()).reshape(int(n[0]), -1) + torch.zeros(2, n[1])
 
 
@@ -161,8 +162,11 @@ def printed(x: torch.Tensor) -> torch.Tensor:
 
 
 def einsum_and_friends(x: torch.Tensor) -> Any:
-    return torch.einsum("ab,bc->ac", x, W), x @ W, torch.matmul(x[None], W), torch.addmm(
-        V[:3], x, W
+    return (
+        torch.einsum("ab,bc->ac", x, W),
+        x @ W,
+        torch.matmul(x[None], W),
+        torch.addmm(V[:3], x, W),
     )
 
 

@@ -277,6 +277,8 @@ MALFORMED = [
     (of(P, computations=(HloComputation("main", (P,), 0), HloComputation("main", (P,), 0))),
      "hlo: computation names of m must be unique and not empty, got 'main'"),
     (of(P, aliases=(Alias((0,), 0),)), "hlo: an aliased output must be part of f32[2], got {0}"),
+    (of(P, frontend_attributes=(("a b", "c"),)),
+     "hlo: frontend_attributes must be a tuple of (name, value) strings, got (('a b', 'c'),)"),
     (of(P, aliases=(Alias((), 1),)), "hlo: an aliased parameter must be one of 1, got 1"),
     (of(P, aliases=(Alias((), 0), Alias((), 0))),
      "hlo: an output must alias one parameter, got two for {}"),

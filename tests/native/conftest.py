@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,3 +63,11 @@ class Add(torch.nn.Module):
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Runs the one fused operator."""
         return torch.ops.neuron.forward_v2_1([x, y], self.model)
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Runs code in a Python of its own, from the project's root."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip

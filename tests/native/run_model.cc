@@ -39,7 +39,8 @@ std::vector<at::Tensor> tensors_in(const c10::IValue& value) {
     }
     return found;
   }
-  const auto elements = value.isTuple() ? value.toTuple()->elements().vec() : value.toListRef().vec();
+  const auto elements =
+      value.isTuple() ? value.toTuple()->elements().vec() : value.toListRef().vec();
   for (const c10::IValue& element : elements) {
     for (const at::Tensor& tensor : tensors_in(element)) {
       found.push_back(tensor);

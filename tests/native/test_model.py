@@ -3,16 +3,13 @@
 import copy
 import gc
 import io
-import subprocess
-import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from tests.native import fake_bridge
-from tests.native.conftest import ROOT, VECTOR, Add, model, neff
+from tests.native.conftest import VECTOR, Add, model, neff, run_python
 
 X = torch.tensor([1.0, 2.0, 3.0])
 
@@ -193,119 +190,9 @@ def test_copies_share_a_load_and_deep_copies_do_not():
     assert torch.equal(shallow(X, X), 2 * X)
 
 
-def test_many_threads_on_one_model():
-    module = saved(script())
-
-    def work(seed: int) -> bool:
-        x = torch.full((3,), float(seed))
-        return all(torch.equal(module(x, x), 2 * x) for _ in range(50))
-
-    with ThreadPoolExecutor(64) as pool:
-        assert all(pool.map(work, range(128)))
-
-
-def test_threads_load_and_drop_models_at_once():
-    buffer = io.BytesIO()
-    torch.jit.save(script(), buffer)
-
-    def work(_: int) -> bool:
-        module = torch.jit.load(io.BytesIO(buffer.getvalue()))
-        return torch.equal(module(X, X), 2 * X)
-
-    with ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(work, range(64)))
-
-
-def test_other_threads_run_while_a_model_does():
-    waiting, other = model("wait", [VECTOR], [VECTOR]), script()
-    with ThreadPoolExecutor(16) as pool:
-        calls = [pool.submit(torch.ops.neuron.forward_v2_1, [X], waiting) for _ in range(16)]
-        for _ in calls:
-            assert fake_bridge.entered.acquire(timeout=30)  # all sixteen are inside execute
-        assert torch.equal(other(X, X), 2 * X)
-        fake_bridge.released.set()
-        assert all(torch.equal(call.result(timeout=30), X) for call in calls)
-
-
-class Fork(torch.nn.Module):
-    """Calls a model from threads that Python has not seen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = model("sleep", [VECTOR], [VECTOR])
-
-    def run(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.neuron.forward_v2_1([x], self.model)
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        started = [torch.jit.fork(self.run, x) for _ in range(8)]
-        return [torch.jit.wait(one) for one in started]
-
-
-def test_torchscripts_own_threads():
-    results = torch.jit.script(Fork())(X)
-    assert len(results) == 8 and all(torch.equal(result, X) for result in results)
-
-
-class StartAndLeave(Fork):
-    """Lets calls run on behind the caller's back."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for _ in range(2):
-            torch.jit.fork(self.run_on, x)
-        return self.run(x)
-
-    def run_on(self, x: torch.Tensor) -> torch.Tensor:
-        for _ in range(1000):
-            x = self.run(x)
-        return x
-
-
-def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Runs code in a Python of its own, from the project's root."""
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-
-
 def test_a_load_without_the_library_names_the_unknown_type(tmp_path):
     script().save(tmp_path / "model.pt")
     code = "import sys, torch; torch.jit.load(sys.argv[1])"
     done = run_python(code, str(tmp_path / "model.pt"))
     assert done.returncode != 0
     assert "Unknown type name '__torch__.torch.classes.neuron.Model'" in done.stderr
-
-
-PROLOGUE = """
-import ctypes, os, sys, threading, torch
-from runtime import library
-library.ensure_loaded()
-ctypes.CDLL(str(library.library_path())).neuron_set_bridge(b"tests.native.fake_bridge")
-from tests.native.conftest import Add, model
-x = torch.ones(3)
-module = torch.jit.script(Add())
-big = model("double", [("float32", [100000])], [("float32", [100000])])
-kept = torch.ops.neuron.forward_v2_1([torch.ones(100000)], big)
-"""
-EXITS = {
-    "with models and results alive": "print(module(x, x).sum())",
-    "with TorchScript's threads calling": """
-from tests.native.test_model import StartAndLeave
-print(torch.jit.script(StartAndLeave())(x).sum() + 3)
-""",
-    "after a fork": """
-child = os.fork()
-if child == 0:
-    print(module(x, x).sum(), flush=True)
-    del module, kept, big
-    sys.exit(0)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-""",
-}
-
-
-@pytest.mark.parametrize("code", EXITS.values(), ids=EXITS.keys())
-def test_the_process_ends_cleanly(code):
-    done = run_python(PROLOGUE + code)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "tensor(6.)\n", "")

@@ -41,7 +41,7 @@ def trace_model(
 ) -> torch.jit.ScriptModule:
     """What `torch_neuronx.trace` does, with every keyword given."""
     options = parse_options(compiler_args)
-    if cpu_backend and "--target" not in " ".join(_words(compiler_args)):
+    if cpu_backend and not _names_target(compiler_args):
         raise ValueError(
             "torch_neuronx.trace: cpu_backend=True must be combined with --target in "
             f"compiler_args, got {compiler_args!r}"
@@ -70,6 +70,10 @@ def trace_model(
 
 def _words(arguments: str | Sequence[str] | None) -> list[str]:
     return shlex.split(arguments) if isinstance(arguments, str) else list(arguments or ())
+
+
+def _names_target(arguments: str | Sequence[str] | None) -> bool:
+    return any(word.split("=")[0] == "--target" for word in _words(arguments))
 
 
 def _size(captured: Capture) -> int:
@@ -152,7 +156,7 @@ def _write_hlo(
     write_atomically(workdir / "graph.hlo", write_module(captured.module))
     write_atomically(workdir / "graph.hlo.txt", print_module(captured.module).encode())
     words = _words(arguments)
-    if not any(w.startswith("--target") for w in words):
+    if not _names_target(arguments):
         words = [f"--target={options.target}", *words]
     command = ["neuronx-cc", "compile", "--framework=XLA", "graph.hlo", "--output=graph.neff"]
     write_atomically(workdir / "command.txt", shlex.join([*command, *words]).encode() + b"\n")
