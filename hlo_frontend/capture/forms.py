@@ -8,6 +8,7 @@ calls are repeated.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,11 +35,12 @@ class Forms:
     def __init__(self) -> None:
         self._uncertain: dict[int, torch.Tensor] = {}  # by storage, which it keeps alive
         self._ambiguous: dict[int, torch.Tensor] = {}
+        self._lazies: list[weakref.ref[torch.Tensor]] = []
 
     def give(self, lazy: torch.Tensor, tensor: torch.Tensor) -> None:
         """Says that a lazy tensor lies in memory as a CPU tensor does."""
         form = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
-        setattr(lazy, _ATTRIBUTE, form)
+        self._set(lazy, form)
 
     def of(self, lazy: torch.Tensor) -> torch.Tensor:
         """The form of a lazy tensor; an uncertain one if it was made where calls are not seen."""
@@ -46,7 +48,7 @@ class Forms:
         if form is None or form.shape != lazy.shape:
             form = torch.empty(lazy.shape, dtype=lazy.dtype, device=_META)
             self._uncertain[_storage(form)] = form
-            setattr(lazy, _ATTRIBUTE, form)
+            self._set(lazy, form)
         return form
 
     def is_uncertain(self, lazy: torch.Tensor) -> bool:
@@ -94,13 +96,21 @@ class Forms:
             made = self._repeated(func, args, kwargs)
             for lazy, form in zip(results, made, strict=True) if len(made) == len(results) else ():
                 if form.shape == lazy.shape and form.dtype == lazy.dtype:
-                    setattr(lazy, _ATTRIBUTE, form)
+                    self._set(lazy, form)
             if func in _UNTRUSTED:
                 self._uncertain.update((_storage(f), f) for f in map(self.of, results))
         return not self._ambiguous or not any(
             form._version != version and _storage(form) in self._ambiguous
             for form, version in zip(forms, before, strict=True)
         )
+
+    def living(self) -> list[torch.Tensor]:
+        """The lazy tensors that something still holds."""
+        return [lazy for lazy in (ref() for ref in self._lazies) if lazy is not None]
+
+    def _set(self, lazy: torch.Tensor, form: torch.Tensor) -> None:
+        setattr(lazy, _ATTRIBUTE, form)
+        self._lazies.append(weakref.ref(lazy))
 
     def _are_row_major(self, forms: list[torch.Tensor]) -> bool:
         return all(f.is_contiguous() and _storage(f) not in self._uncertain for f in forms)

@@ -125,7 +125,7 @@ def _read(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[
 def _dynamic(
     session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    if not all(map(session.is_known, _tensors(args))):
+    if not all(map(session.is_known, _tensors((args, kwargs)))):
         raise session.refusal(
             _name(func),
             "has an output shape that depends on data, which a fixed graph cannot hold",
@@ -138,7 +138,7 @@ def _dynamic(
 def _without_lowering(
     session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    tensors = _tensors(args)
+    tensors = _tensors((args, kwargs))
     if not tensors or not all(map(session.is_known, tensors)):
         raise _outside(session, func)
     return _on_cpu(session, func, args, kwargs)

@@ -69,7 +69,11 @@ def capture(
     structure, flat = flatten(args, "example_inputs")
     require_scriptable(structure, "example_inputs", output=False)
     with _LOCK, xla.session():
-        return _Run(func, structure, flat, aliases).capture()
+        run = _Run(func, structure, flat, aliases)
+        try:
+            return run.capture()
+        finally:
+            xla.empty(run.living())  # the program may have put some where its user finds them
 
 
 class _Run:
@@ -109,6 +113,10 @@ class _Run:
         return Capture(
             done.module, done.parameters, self._inputs, specs, self._structure, structure
         )
+
+    def living(self) -> list[torch.Tensor]:
+        """The lazy tensors that something still holds."""
+        return self._bindings.forms.living()
 
     def _run(self) -> Any:
         args = unflatten(self._structure, self._lazy_inputs)

@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -157,6 +157,9 @@ def session() -> Iterator[None]:
     """The settings of torch_xla while one program is captured; all are put back after."""
     ext = extension()
     name = str(device())
+    # What the user's own lazy tensors wait for is run now: the end of the session drops all that
+    # still waits, which must be only what the captured program left somewhere.
+    ext._xla_sync_live_tensors(name, [], True)
     saved = [
         (ext._set_ir_debug, ext._get_ir_debug()),
         (ext._set_allow_execution, ext._get_allow_execution()),
@@ -173,6 +176,16 @@ def session() -> Iterator[None]:
         for restore, value in saved:
             restore(value)
         ext._clear_pending_irs(name)
+
+
+def empty(tensors: Iterable[torch.Tensor]) -> None:
+    """Makes lazy tensors empty ones, which may be used without harm.
+
+    To compute with what depends on a placeholder would end the process.
+    """
+    nothing = torch.empty(0).to(device())
+    for tensor in tensors:
+        extension()._replace_xla_tensor(tensor, nothing)
 
 
 def scope(name: str) -> Any:

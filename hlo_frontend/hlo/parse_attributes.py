@@ -2,223 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
 from hlo_frontend.hlo import attributes as classes
-from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, Window, WindowDimension
+from hlo_frontend.hlo import parse_values as values
 from hlo_frontend.hlo.errors import HloError
-from hlo_frontend.hlo.groups import iota_groups
-from hlo_frontend.hlo.literal import shortest_float32
-from hlo_frontend.hlo.parse_shape import parse_shape
 from hlo_frontend.hlo.scanner import Scanner
-from hlo_frontend.hlo.sharding import parse_sharding
-from hlo_frontend.hlo.vocabulary import ATTRIBUTES, NO_DEFAULT
-
-_WORD = re.compile(r"[A-Za-z_][\w.-]*")
-_NAME = re.compile(r"%?([A-Za-z_][\w.-]*)")
-_FLOAT = re.compile(r"[-+]?(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
-_DIM_LABELS = re.compile(r"([\dbf?]+)_([\dio?]+)->([\dbf?]+)")
-_BOUNDS = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]")
-_PADDING = re.compile(r"-?\d+_-?\d+(?:_\d+)?(?:x-?\d+_-?\d+(?:_\d+)?)*")
-_TIMES = re.compile(r"[-\d_]+(?:x[-\d_]+)*")
-_IOTA = re.compile(r"\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
-
-
-def _bool(scanner: Scanner) -> bool:
-    if scanner.accept("true"):
-        return True
-    scanner.take("false")
-    return False
-
-
-def word(scanner: Scanner) -> str:
-    """Take a word."""
-    return scanner.expect(_WORD, "a word must come next")[0]
-
-
-def name(scanner: Scanner) -> str:
-    """Take the name of an instruction or computation, with or without its percent sign."""
-    return scanner.expect(_NAME, "a name must come next")[1]
-
-
-def listed(scanner: Scanner, item: Callable[[Scanner], Any]) -> tuple[Any, ...]:
-    """Take items in braces, separated by commas."""
-    scanner.take("{")
-    items: list[Any] = []
-    while not scanner.accept("}"):
-        if items:
-            scanner.take(",")
-        items.append(item(scanner))
-    return tuple(items)
-
-
-def _words(scanner: Scanner) -> tuple[str, ...]:
-    return listed(scanner, word)
-
-
-def _names(scanner: Scanner) -> tuple[str, ...]:
-    return listed(scanner, name)
-
-
-def _one_name(scanner: Scanner) -> tuple[str, ...]:
-    return (name(scanner),)
-
-
-def _float(scanner: Scanner) -> float:
-    return shortest_float32(float(scanner.expect(_FLOAT, "a number must come next")[0]))
-
-
-def _bounds(scanner: Scanner) -> tuple[int, int, int]:
-    match = scanner.expect(_BOUNDS, "[start:limit:stride] must come next")
-    return int(match[1]), int(match[2]), int(match[3] or 1)
-
-
-def _slice(scanner: Scanner) -> tuple[tuple[int, int, int], ...]:
-    return listed(scanner, _bounds)
-
-
-def _padding(scanner: Scanner) -> tuple[tuple[int, int, int], ...]:
-    match = scanner.match(_PADDING)
-    if match is None:  # a scalar has no dimensions to pad
-        return ()
-    rows = [tuple(map(int, part.split("_"))) for part in match[0].split("x")]
-    return tuple((row[0], row[1], row[2] if len(row) > 2 else 0) for row in rows)
-
-
-def _pads(text: str) -> dict[str, int]:
-    low, _, high = text.partition("_")
-    return {"pad_low": int(low), "pad_high": int(high)}
-
-
-_WINDOW_FIELDS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "size": lambda text: {"size": int(text)},
-    "stride": lambda text: {"stride": int(text)},
-    "pad": _pads,
-    "lhs_dilate": lambda text: {"base_dilation": int(text)},
-    "rhs_dilate": lambda text: {"window_dilation": int(text)},
-    "rhs_reversal": lambda text: {"reversal": bool(int(text))},
-}
-
-
-def _window(scanner: Scanner) -> Window:
-    scanner.take("{")
-    fields: list[dict[str, Any]] | None = None
-    while not scanner.accept("}"):
-        key = word(scanner)
-        if key not in _WINDOW_FIELDS:
-            raise scanner.error(f"a window must have {', '.join(_WINDOW_FIELDS)}, got {key}")
-        scanner.take("=")
-        parts = scanner.expect(_TIMES, "numbers must come next")[0].split("x")
-        fields = fields if fields is not None else [{} for _ in parts]
-        try:
-            for field, part in zip(fields, parts, strict=True):
-                field.update(_WINDOW_FIELDS[key](part))
-        except ValueError:
-            raise scanner.error(
-                f"{key} must hold a number for each of {len(fields)} dimensions, "
-                f"got {'x'.join(parts)}"
-            ) from None
-    if any("size" not in field for field in fields or ()):
-        raise scanner.error("a window must have a size, got none")
-    return tuple(WindowDimension(**field) for field in fields or ())
-
-
-def _dim_labels(scanner: Scanner) -> ConvolutionDimensionNumbers:
-    match = scanner.expect(_DIM_LABELS, "labels such as bf01_oi01->bf01 must come next")
-    spatial = [str(n) for n in range(len(match[1]) - 2)]
-    for labels, letters in zip(match.groups(), ("bf", "io", "bf"), strict=True):
-        if sorted(labels) != sorted([*letters, *spatial]):
-            raise scanner.error(
-                f"labels must be {' '.join(letters)} {' '.join(spatial)} once each, got {labels}"
-            )
-    image, kernel, output = match.groups()
-    return ConvolutionDimensionNumbers(
-        image.index("b"),
-        image.index("f"),
-        tuple(map(image.index, spatial)),
-        kernel.index("i"),
-        kernel.index("o"),
-        tuple(map(kernel.index, spatial)),
-        output.index("b"),
-        output.index("f"),
-        tuple(map(output.index, spatial)),
-    )
-
-
-def _groups(scanner: Scanner) -> tuple[tuple[int, ...], ...]:
-    match = scanner.match(_IOTA)
-    if match is None:
-        return listed(scanner, Scanner.integers)
-    result, dims, order = (tuple(map(int, g.split(","))) if g else () for g in match.groups())
-    return _located(scanner, lambda: iota_groups(result, dims, order))
-
-
-def _located(scanner: Scanner, make: Callable[[], Any]) -> Any:
-    try:
-        return make()
-    except HloError as error:
-        raise scanner.error(str(error)) from None
-
-
-def _sharding(scanner: Scanner) -> bytes:
-    text = scanner.braces()
-    value: bytes = _located(scanner, lambda: parse_sharding(text))
-    return value
-
-
-def _domain(scanner: Scanner) -> tuple[bytes, bytes]:
-    scanner.take("{")
-    scanner.take('kind="sharding"')
-    scanner.take(",")
-    scanner.take("entry=")
-    entry = _sharding(scanner)
-    scanner.take(",")
-    scanner.take("exit=")
-    exit_ = _sharding(scanner)
-    scanner.take("}")
-    return entry, exit_
-
-
-def _aliasing_entry(scanner: Scanner) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
-    output = scanner.integers()
-    scanner.take(":")
-    scanner.take("(")
-    operand = scanner.integer()
-    scanner.take(",")
-    inner = scanner.integers()
-    scanner.take(")")
-    return output, operand, inner
-
-
-def _aliasing(scanner: Scanner) -> tuple[Any, ...]:
-    return listed(scanner, _aliasing_entry)
-
-
-def _layouts(scanner: Scanner) -> tuple[Any, ...]:
-    return listed(scanner, parse_shape)
-
-
-def _next_is(scanner: Scanner, text: str) -> bool:
-    return scanner.text.startswith(text, scanner.skip())
-
-
-def _named_value(scanner: Scanner) -> tuple[str, str]:
-    key = word(scanner)
-    scanner.take("=")
-    return key, scanner.braces() if _next_is(scanner, "{") else scanner.unicode()
-
-
-def frontend_attributes(scanner: Scanner) -> tuple[tuple[str, str], ...]:
-    """Take `{name="value",other={...}}`; the pairs sorted by name."""
-    return tuple(sorted(listed(scanner, _named_value)))
-
-
-def _backend_config(scanner: Scanner) -> bytes:
-    return scanner.braces().encode() if _next_is(scanner, "{") else scanner.string()
-
+from hlo_frontend.hlo.vocabulary import ATTRIBUTES, CALL_KEYS, NO_DEFAULT
 
 _INTS = (
     "dimensions dynamic_slice_sizes slice_sizes fft_length lhs_batch_dims rhs_batch_dims "
@@ -238,36 +30,31 @@ _WORDS = "direction type distribution algorithm fft_type transpose_a kind api_ve
 PARSERS: dict[str, Callable[[Scanner], Any]] = {
     **dict.fromkeys(_INTS.split(), Scanner.integers),
     **dict.fromkeys(_INT.split(), Scanner.integer),
-    **dict.fromkeys(_BOOLS.split(), _bool),
-    **dict.fromkeys(_WORDS.split(), word),
-    "epsilon": _float,
-    "slice": _slice,
-    "padding": _padding,
-    "window": _window,
-    "dim_labels": _dim_labels,
-    "operand_precision": _words,
+    **dict.fromkeys(_BOOLS.split(), values.boolean),
+    **dict.fromkeys(_WORDS.split(), values.word),
+    "epsilon": values.float32,
+    "slice": values.slices,
+    "padding": values.padding,
+    "window": values.window,
+    "dim_labels": values.dim_labels,
+    "operand_precision": values.words,
     "custom_call_target": Scanner.unicode,
-    "operand_layout_constraints": _layouts,
-    "output_to_operand_aliasing": _aliasing,
-    "replica_groups": _groups,
-    "source_target_pairs": lambda s: listed(s, Scanner.integers),
-    "domain": _domain,
-    "sharding": _sharding,
-    "frontend_attributes": frontend_attributes,
-    "backend_config": _backend_config,
+    "operand_layout_constraints": values.layouts,
+    "output_to_operand_aliasing": values.aliasing,
+    "replica_groups": values.groups,
+    "source_target_pairs": lambda s: values.listed(s, Scanner.integers),
+    "domain": values.domain,
+    "sharding": values.sharding,
+    "frontend_attributes": values.frontend_attributes,
+    "backend_config": values.backend_config,
 }
-# Computations called, by key, in the order they are stored in.
+# Computations called, by key.
 CALLS: dict[str, Callable[[Scanner], tuple[str, ...]]] = {
-    "to_apply": _one_name,
-    "calls": _one_name,
-    "body": _one_name,
-    "condition": _one_name,
-    "select": _one_name,
-    "scatter": _one_name,
-    "true_computation": _one_name,
-    "false_computation": _one_name,
-    "branch_computations": _names,
-    "called_computations": _names,
+    **dict.fromkeys(
+        ["to_apply", *(k for keys in CALL_KEYS.values() for k in keys)], values.one_name
+    ),
+    "branch_computations": values.names,
+    "called_computations": values.names,
 }
 # Printed by XLA and not kept: see `hlo_frontend.hlo.proto.read_module`.
 IGNORED = frozenset({"control-predecessors", "result_accuracy", "origin", "parameter_replication"})

@@ -25,10 +25,10 @@ from hlo_frontend.hlo.ops import OPS, Op
 from hlo_frontend.hlo.proto_attributes import (
     CODECS,
     OVERRIDES,
-    Codec,
     read_frontend_attributes,
     write_frontend_attributes,
 )
+from hlo_frontend.hlo.proto_codec import Codec
 from hlo_frontend.hlo.proto_shape import read_shape, write_shape
 from hlo_frontend.hlo.schema import MESSAGES
 

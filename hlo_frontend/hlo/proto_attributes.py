@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from hlo_frontend.hlo import proto_codec as codec
 from hlo_frontend.hlo import vocabulary as words
 from hlo_frontend.hlo.attributes import (
     ConvolutionDimensionNumbers,
@@ -23,108 +22,12 @@ from hlo_frontend.hlo.proto_shape import (
     write_literal,
     write_shape,
 )
-from hlo_frontend.hlo.schema import MESSAGES
 from hlo_frontend.hlo.sharding import sharding_bytes
 from hlo_frontend.hlo.vocabulary import ATTRIBUTES
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """`read` takes the attribute from an instruction message, None if absent; `write` puts it."""
-
-    read: Callable[[Any], Any]
-    write: Callable[[Any, Any], None]
-
-
-def _scalar(field: str) -> Codec:
-    return Codec(lambda p: getattr(p, field), lambda p, v: setattr(p, field, v))
-
-
-def _present(field: str) -> Codec:
-    """A scalar whose proto default means absent."""
-    return Codec(lambda p: getattr(p, field) or None, lambda p, v: setattr(p, field, v))
-
-
-def _at_least_one(field: str) -> Codec:
-    """A count that older writers leave at 0 when they mean 1."""
-    return Codec(lambda p: getattr(p, field) or 1, lambda p, v: setattr(p, field, v))
-
-
-def _ints(field: str) -> Codec:
-    return Codec(lambda p: tuple(getattr(p, field)), lambda p, v: getattr(p, field).extend(v))
-
-
-def _within(message: str, codec: Codec) -> Codec:
-    """The codec of a field of a sub-message, which is marked present even when all is default."""
-
-    def write(proto: Any, value: Any) -> None:
-        inner = getattr(proto, message)
-        inner.SetInParent()
-        codec.write(inner, value)
-
-    return Codec(lambda p: codec.read(getattr(p, message)), write)
-
-
-def enum_name(names: tuple[str, ...], number: int, what: str) -> str:
-    """The name of an enumeration's number; HloError if it has none."""
-    if not 0 <= number < len(names) or not names[number]:
-        known = ", ".join(f"{i} ({n})" for i, n in enumerate(names) if n)
-        raise HloError(f"hlo proto: {what} must be one of {known}, got {number}")
-    return names[number]
-
-
-def _enum(field: str, names: tuple[str, ...]) -> Codec:
-    return Codec(
-        lambda p: enum_name(names, getattr(p, field), field),
-        lambda p, v: setattr(p, field, names.index(v)),
-    )
-
-
-def _optional_enum(field: str, names: tuple[str, ...]) -> Codec:
-    """An enumeration whose number 0 means absent."""
-    named = _enum(field, names)
-    return Codec(lambda p: named.read(p) if getattr(p, field) else None, named.write)
-
-
-def _records(field: str, names: tuple[str, ...], make: Callable[..., Any]) -> Codec:
-    """A repeated message of scalars; the values `make` builds iterate in the order of `names`."""
-
-    def write(proto: Any, values: Iterable[Iterable[Any]]) -> None:
-        for value in values:
-            getattr(proto, field).add(**dict(zip(names, value, strict=True)))
-
-    def read(proto: Any) -> tuple[Any, ...]:
-        return tuple(make(*(getattr(r, n) for n in names)) for r in getattr(proto, field))
-
-    return Codec(read, write)
-
-
 def _tuple(*values: Any) -> tuple[Any, ...]:
     return values
-
-
-def _message(field: str, cls: type, names: dict[str, str]) -> Codec:
-    """A sub-message as a dataclass; `names` maps a field of the class to one of the message."""
-    descriptor = MESSAGES["HloInstructionProto"].DESCRIPTOR.fields_by_name[field].message_type
-    pairs = [(ours, theirs, descriptor.fields_by_name[theirs]) for ours, theirs in names.items()]
-    many = {theirs for _, theirs, f in pairs if f.is_repeated}
-
-    def read(proto: Any) -> Any:
-        m = getattr(proto, field)
-        return cls(
-            **{o: tuple(getattr(m, t)) if t in many else getattr(m, t) for o, t in names.items()}
-        )
-
-    def write(proto: Any, value: Any) -> None:
-        m = getattr(proto, field)
-        m.SetInParent()
-        for ours, theirs in names.items():
-            if theirs in many:
-                getattr(m, theirs).extend(getattr(value, ours))
-            else:
-                setattr(m, theirs, getattr(value, ours))
-
-    return Codec(read, write)
 
 
 def _same(*names: str) -> dict[str, str]:
@@ -162,7 +65,7 @@ def _write_window(proto: Any, value: tuple[WindowDimension, ...]) -> None:
 
 def _read_precision(proto: Any) -> tuple[str, ...]:
     numbers = proto.precision_config.operand_precision
-    return tuple(enum_name(words.PRECISIONS, n, "operand_precision") for n in numbers)
+    return tuple(codec.enum_name(words.PRECISIONS, n, "operand_precision") for n in numbers)
 
 
 def _write_precision(proto: Any, value: tuple[str, ...]) -> None:
@@ -266,24 +169,26 @@ def _write_literal(proto: Any, value: Any) -> None:
     write_literal(value, proto.literal)
 
 
-CODECS: dict[str, Codec] = {
-    "number": _scalar("parameter_number"),
-    "literal": Codec(lambda p: read_literal(p.literal), _write_literal),
+CODECS: dict[str, codec.Codec] = {
+    "number": codec.scalar("parameter_number"),
+    "literal": codec.Codec(lambda p: read_literal(p.literal), _write_literal),
     # XLA has no field of its own for iota: its dimension is the only one of `dimensions`.
-    "iota_dimension": Codec(lambda p: _only(p.dimensions), lambda p, v: p.dimensions.append(v)),
-    "dimensions": _ints("dimensions"),
-    "is_stable": _scalar("is_stable"),
-    "slice": _records("slice_dimensions", ("start", "limit", "stride"), _tuple),
-    "dynamic_slice_sizes": _ints("dynamic_slice_sizes"),
-    "padding": _within(
+    "iota_dimension": codec.Codec(
+        lambda p: _only(p.dimensions), lambda p, v: p.dimensions.append(v)
+    ),
+    "dimensions": codec.ints("dimensions"),
+    "is_stable": codec.scalar("is_stable"),
+    "slice": codec.records("slice_dimensions", ("start", "limit", "stride"), _tuple),
+    "dynamic_slice_sizes": codec.ints("dynamic_slice_sizes"),
+    "padding": codec.within(
         "padding_config",
-        _records(
+        codec.records(
             "dimensions",
             ("edge_padding_low", "edge_padding_high", "interior_padding"),
             _tuple,
         ),
     ),
-    "dot_dimension_numbers": _message(
+    "dot_dimension_numbers": codec.message(
         "dot_dimension_numbers",
         DotDimensionNumbers,
         {
@@ -293,9 +198,9 @@ CODECS: dict[str, Codec] = {
             "rhs_batch": "rhs_batch_dimensions",
         },
     ),
-    "operand_precision": Codec(_read_precision, _write_precision),
-    "window": Codec(_read_window, _write_window),
-    "dim_labels": _message(
+    "operand_precision": codec.Codec(_read_precision, _write_precision),
+    "window": codec.Codec(_read_window, _write_window),
+    "dim_labels": codec.message(
         "convolution_dimension_numbers",
         ConvolutionDimensionNumbers,
         {
@@ -310,9 +215,9 @@ CODECS: dict[str, Codec] = {
             "output_spatial": "output_spatial_dimensions",
         },
     ),
-    "feature_group_count": _at_least_one("feature_group_count"),
-    "batch_group_count": _at_least_one("batch_group_count"),
-    "gather_dimension_numbers": _message(
+    "feature_group_count": codec.at_least_one("feature_group_count"),
+    "batch_group_count": codec.at_least_one("batch_group_count"),
+    "gather_dimension_numbers": codec.message(
         "gather_dimension_numbers",
         GatherDimensionNumbers,
         _same(
@@ -324,8 +229,8 @@ CODECS: dict[str, Codec] = {
             "start_indices_batching_dims",
         ),
     ),
-    "slice_sizes": _ints("gather_slice_sizes"),
-    "scatter_dimension_numbers": _message(
+    "slice_sizes": codec.ints("gather_slice_sizes"),
+    "scatter_dimension_numbers": codec.message(
         "scatter_dimension_numbers",
         ScatterDimensionNumbers,
         _same(
@@ -337,52 +242,56 @@ CODECS: dict[str, Codec] = {
             "scatter_indices_batching_dims",
         ),
     ),
-    "indices_are_sorted": _scalar("indices_are_sorted"),
-    "unique_indices": _scalar("unique_indices"),
-    "direction": _scalar("comparison_direction"),
-    "type": _present("comparison_type"),
-    "exponent_bits": _scalar("exponent_bits"),
-    "mantissa_bits": _scalar("mantissa_bits"),
-    "index": _scalar("tuple_index"),
-    "epsilon": Codec(lambda p: shortest_float32(p.epsilon), lambda p, v: setattr(p, "epsilon", v)),
-    "feature_index": _scalar("feature_index"),
-    "distribution": _enum("distribution", words.DISTRIBUTIONS),
-    "algorithm": _enum("rng_algorithm", words.RANDOM_ALGORITHMS),
-    "delta": _scalar("delta"),
-    "fft_type": _enum("fft_type", words.FFT_TYPES),
-    "fft_length": _ints("fft_length"),
-    "left_side": _within("triangular_solve_options", _scalar("left_side")),
-    "lower": _within("triangular_solve_options", _scalar("lower")),
-    "unit_diagonal": _within("triangular_solve_options", _scalar("unit_diagonal")),
-    "transpose_a": _within("triangular_solve_options", _enum("transpose_a", words.TRANSPOSES)),
-    "k": _scalar("k"),
-    "largest": _scalar("largest"),
-    "kind": _scalar("fusion_kind"),
-    "custom_call_target": _scalar("custom_call_target"),
-    "custom_call_has_side_effect": _present("custom_call_has_side_effect"),
-    "api_version": _optional_enum("custom_call_api_version", words.API_VERSIONS),
-    "schedule": _enum("custom_call_schedule", words.SCHEDULES),
-    "operand_layout_constraints": Codec(_read_constraints, _write_constraints),
-    "output_to_operand_aliasing": Codec(_read_aliasing, _write_aliasing),
-    "is_composite": _present("is_composite"),
-    "replica_groups": Codec(_read_groups, _write_groups),
-    "channel_id": Codec(_read_channel, lambda p, v: setattr(p, "channel_id", v)),
-    "use_global_device_ids": _present("use_global_device_ids"),
-    "source_target_pairs": _records("source_target_pairs", ("source", "target"), _tuple),
-    "domain": Codec(_read_domain, _write_domain),
-    "sharding": Codec(_read_sharding, _write_sharding),
-    "frontend_attributes": Codec(
+    "indices_are_sorted": codec.scalar("indices_are_sorted"),
+    "unique_indices": codec.scalar("unique_indices"),
+    "direction": codec.scalar("comparison_direction"),
+    "type": codec.present("comparison_type"),
+    "exponent_bits": codec.scalar("exponent_bits"),
+    "mantissa_bits": codec.scalar("mantissa_bits"),
+    "index": codec.scalar("tuple_index"),
+    "epsilon": codec.Codec(
+        lambda p: shortest_float32(p.epsilon), lambda p, v: setattr(p, "epsilon", v)
+    ),
+    "feature_index": codec.scalar("feature_index"),
+    "distribution": codec.enum("distribution", words.DISTRIBUTIONS),
+    "algorithm": codec.enum("rng_algorithm", words.RANDOM_ALGORITHMS),
+    "delta": codec.scalar("delta"),
+    "fft_type": codec.enum("fft_type", words.FFT_TYPES),
+    "fft_length": codec.ints("fft_length"),
+    "left_side": codec.within("triangular_solve_options", codec.scalar("left_side")),
+    "lower": codec.within("triangular_solve_options", codec.scalar("lower")),
+    "unit_diagonal": codec.within("triangular_solve_options", codec.scalar("unit_diagonal")),
+    "transpose_a": codec.within(
+        "triangular_solve_options", codec.enum("transpose_a", words.TRANSPOSES)
+    ),
+    "k": codec.scalar("k"),
+    "largest": codec.scalar("largest"),
+    "kind": codec.scalar("fusion_kind"),
+    "custom_call_target": codec.scalar("custom_call_target"),
+    "custom_call_has_side_effect": codec.present("custom_call_has_side_effect"),
+    "api_version": codec.optional_enum("custom_call_api_version", words.API_VERSIONS),
+    "schedule": codec.enum("custom_call_schedule", words.SCHEDULES),
+    "operand_layout_constraints": codec.Codec(_read_constraints, _write_constraints),
+    "output_to_operand_aliasing": codec.Codec(_read_aliasing, _write_aliasing),
+    "is_composite": codec.present("is_composite"),
+    "replica_groups": codec.Codec(_read_groups, _write_groups),
+    "channel_id": codec.Codec(_read_channel, lambda p, v: setattr(p, "channel_id", v)),
+    "use_global_device_ids": codec.present("use_global_device_ids"),
+    "source_target_pairs": codec.records("source_target_pairs", ("source", "target"), _tuple),
+    "domain": codec.Codec(_read_domain, _write_domain),
+    "sharding": codec.Codec(_read_sharding, _write_sharding),
+    "frontend_attributes": codec.Codec(
         lambda p: read_frontend_attributes(p) or None, write_frontend_attributes
     ),
-    "backend_config": _present("backend_config"),
+    "backend_config": codec.present("backend_config"),
 }
 # Opcodes that keep an attribute of that name elsewhere.
-OVERRIDES: dict[tuple[str, str], Codec] = {
-    ("dot", "algorithm"): _within(
-        "precision_config", _optional_enum("algorithm", words.DOT_ALGORITHMS)
+OVERRIDES: dict[tuple[str, str], codec.Codec] = {
+    ("dot", "algorithm"): codec.within(
+        "precision_config", codec.optional_enum("algorithm", words.DOT_ALGORITHMS)
     ),
-    ("cholesky", "lower"): _within("cholesky_options", _scalar("lower")),
-    ("all-to-all", "dimensions"): Codec(
+    ("cholesky", "lower"): codec.within("cholesky_options", codec.scalar("lower")),
+    ("all-to-all", "dimensions"): codec.Codec(
         lambda p: tuple(p.dimensions) or None, lambda p, v: p.dimensions.extend(v)
     ),
 }

@@ -23,7 +23,7 @@ from hlo_frontend.hlo.text_attributes import (
 )
 from hlo_frontend.hlo.text_literal import is_large, literal_text
 from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape
-from hlo_frontend.hlo.vocabulary import ATTRIBUTES, NO_DEFAULT
+from hlo_frontend.hlo.vocabulary import ATTRIBUTES, CALL_KEYS, NO_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,6 @@ SHORT = PrintOptions(
     percent=False, operand_shapes=False, operand_marks=False, signatures=False, metadata=False
 )
 
-# How each opcode names the computations it calls, where that is not `to_apply`.
-CALL_KEYS = {
-    "while": ("condition", "body"),
-    "select-and-scatter": ("select", "scatter"),
-    "fusion": ("calls",),
-}
 # Printed after the computations called; all other attributes come before.
 _LAST = ("is_composite", "sharding", "frontend_attributes")
 

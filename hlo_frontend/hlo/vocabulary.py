@@ -19,6 +19,14 @@ from hlo_frontend.hlo.types import Shape, TokenShape, TupleShape
 
 NO_DEFAULT = object()
 
+# How the text names the computations an opcode calls, where that is not `to_apply`.
+CALL_KEYS = {
+    "while": ("condition", "body"),
+    "select-and-scatter": ("select", "scatter"),
+    "fusion": ("calls",),
+    "conditional": ("branch_computations", "true_computation", "false_computation"),
+    "custom-call": ("called_computations", "to_apply"),
+}
 COMPARISON_DIRECTIONS = ("EQ", "NE", "GE", "GT", "LE", "LT")
 # Comparison types an operand of each kind allows; the first is what an absent `type` means.
 COMPARISON_TYPES = {

@@ -47,7 +47,7 @@ def splat(b: Builder, value: int) -> np.generic | None:
     if i.op != "constant" or not isinstance(i.shape, Shape) or i.shape.size != 1:
         return None
     literal: Literal = i["literal"]
-    number: np.generic = literal.numpy().reshape(())[()]
+    number: np.generic = literal.numpy().flat[0]
     return number
 
 

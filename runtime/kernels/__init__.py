@@ -13,6 +13,7 @@ from runtime.kernels import (
     indexing,
     movement,
     reduction,
+    regions,
     special,
 )
 from runtime.kernels.kind import Kernel
@@ -24,5 +25,6 @@ KERNELS: dict[str, Kernel] = {
     **indexing.KERNELS,
     **movement.KERNELS,
     **reduction.KERNELS,
+    **regions.KERNELS,
     **special.KERNELS,
 }

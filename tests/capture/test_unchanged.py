@@ -195,3 +195,21 @@ def test_other_threads_are_not_told_that_they_are_traced() -> None:
 
 def test_logging_is_as_it_was() -> None:
     assert logging.getLogger().level == logging.WARNING
+
+
+def test_lazy_tensors_that_got_out_are_empty_and_harmless() -> None:
+    out: list[torch.Tensor] = []
+
+    def program(x: torch.Tensor) -> torch.Tensor:
+        out.extend((x, x * 2))
+        return x + 1
+
+    capture(program, X)
+    for tensor in out:
+        assert tensor.cpu().numel() == (tensor + 1).cpu().numel() == 0
+
+
+def test_users_own_lazy_tensors_live_on() -> None:
+    waiting = torch.ones(3, device=xla.device()) + 1
+    capture(torch.sin, X)
+    assert (waiting * 2).cpu().tolist() == [4, 4, 4]

@@ -16,6 +16,18 @@ TEXTS = [
     ("<html>", "line 1: `HloModule` must come next, got '<html>'"),
     ("HloModule m", "line 1: a computation must come next, got the end of the text"),
     ("HloModule m, speed=3\n", "line 1: an entry of the header must be input_output_alias, "),
+    (
+        "HloModule m\ne { p = f32[] parameter(0) }\ne { p = f32[] parameter(0) }",
+        "line 3: computations must have distinct names, and one be the entry, got %e",
+    ),
+    (
+        "HloModule m\nENTRY e { p = f32[] parameter(0) }\nENTRY d { p = f32[] parameter(0) }",
+        "line 3: computations must have distinct names, and one be the entry, got ENTRY %d",
+    ),
+    (
+        "  q = f32[2] call(p), calls=e\n}",
+        "line 4: call: an attribute must be one HLO has, got calls",
+    ),
     ("HloModule m\ne {\n}", "line 3: computation %e must have instructions, got none"),
     ("  q = f32[2] negate(r)\n}", "line 4: an operand must be an earlier instruction, got %r"),
     ("  q = f32[2] negate(s32[2] p)\n}", "line 4: shape of %p must be f32[2], got s32[2]"),
@@ -29,7 +41,7 @@ TEXTS = [
     ("  q = negate(p)\n}", "line 4: a shape must come next, got 'negate(p)'"),
     ("  p = f32[2] negate(p)\n}", "line 4: names of instructions must differ, got %p twice"),
     ("  q = f32[2] negate(p), speed=3\n}",
-     "line 4: an attribute must be one HLO has, got speed"),
+     "line 4: negate: an attribute must be one HLO has, got speed"),
     ("  q = f32[2] negate(p), dimensions={0}\n}",
      "line 4: negate: attributes must be among sharding, frontend_attributes, backend_config, "
      "got dimensions"),
@@ -92,7 +104,9 @@ def test_message(text: str, message: str) -> None:
 
 
 def test_a_signature_must_be_true() -> None:
-    with pytest.raises(HloError, match=r"line 2: the signature of %e must be that of its instr"):
+    with pytest.raises(
+        HloError, match=r"line 2: the signature of %e must be \(f32\[2\]\) -> f32\[2\]"
+    ):
         parse_module(
             "HloModule m\nENTRY %e (p: f32[3]) -> f32[2] {\n ROOT %p = f32[2] parameter(0)\n}"
         )
@@ -108,9 +122,9 @@ def test_comments_percent_signs_and_layouts_are_free() -> None:
     assert odd == plain
 
 
-def test_without_an_entry_the_first_computation_is_it() -> None:
-    module = parse_module("HloModule m\na { ROOT p = f32[] parameter(0) }")
-    assert module.entry_name == "a"
+def test_without_an_entry_the_last_computation_is_it() -> None:
+    text = "HloModule m\na { ROOT p = f32[] parameter(0) }\nb { ROOT p = f32[] parameter(0) }"
+    assert parse_module(text).entry_name == "b"
 
 
 def test_source_lines_come_from_the_tables_of_frames() -> None:
