@@ -47,7 +47,8 @@ def _broadcast(i: Instruction, x: np.ndarray) -> np.ndarray:
     dims = [1] * i.array.rank
     for size, d in zip(x.shape, i["dimensions"], strict=True):
         dims[d] = size
-    return np.broadcast_to(x.reshape(dims), i.array.dims)
+    in_order = x.transpose(np.argsort(i["dimensions"]))
+    return np.broadcast_to(in_order.reshape(dims), i.array.dims)
 
 
 def _iota(i: Instruction) -> np.ndarray:

@@ -10,6 +10,9 @@ from neff.program import Function, Instruction, Program
 from runtime.kernels import KERNELS
 from runtime.kernels.kind import Body, Value
 
+# Attributes any instruction may carry: notes of a framework or of another compiler.
+NOTES = ("backend_config", "frontend_attributes", "sharding")
+
 
 class UnsupportedInstructionError(NotImplementedError):
     """The program has an instruction that the runtime has no kernel for."""
@@ -30,7 +33,8 @@ def _call(
             values.append(arguments[i["number"]])
             continue
         keywords = dict(i.attrs)
-        keywords.pop("frontend_attributes", None)  # notes of the framework, not of the op
+        for note in NOTES:
+            keywords.pop(note, None)
         if i.bodies:
             keywords["bodies"] = tuple(Body(functions[name], run) for name in i.bodies)
         kernel = _kernel(i, position)

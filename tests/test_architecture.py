@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
             "neff.program",
             "runtime",
         ),
-        {"jax", "torch"},
+        {"jax", "jaxlib", "torch"},
     ),
     "torch_neuronx": (("hlo_frontend", "neff", "runtime", "torch_neuronx"), {"torch"}),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,45 @@ def _as_strided(session: Session, func: Function, args: Args, kwargs: Kwargs) ->
     return result
 
 
+def _index(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """Slices may reach beyond a tensor, as `x[-512:]` of a short one; torch_xla refuses these."""
+    return apply(session, func, (args[0], _within(args[1], args[0].shape), *args[2:]), kwargs)
+
+
+def _within(index: Any, sizes: Sequence[int]) -> Any:
+    """An index whose slices of plain numbers lie within the sizes of the dimensions they cut."""
+    if isinstance(index, slice):
+        return _within((index,), sizes)[0]
+    if not isinstance(index, tuple) or not any(isinstance(i, slice) for i in index):
+        return index
+    taken = [_dimensions(i) for i in index]
+    spread = len(sizes) - sum(taken)
+    position, within = 0, []
+    for item, count in zip(index, taken, strict=True):
+        if isinstance(item, slice) and position < len(sizes):
+            item = _clamped(item, sizes[position])
+        within.append(item)
+        position += spread if item is Ellipsis else count
+    return tuple(within)
+
+
+def _dimensions(item: Any) -> int:
+    """How many dimensions of a tensor one part of an index consumes."""
+    if item is None or item is Ellipsis or isinstance(item, bool):
+        return 0
+    if isinstance(item, torch.Tensor) and item.dtype in (torch.bool, torch.uint8):
+        return item.ndim
+    return 1
+
+
+def _clamped(cut: slice, size: int) -> slice:
+    start, stop = (
+        max(-size, min(size, edge)) if isinstance(edge, int) else edge
+        for edge in (cut.start, cut.stop)
+    )
+    return slice(start, stop, cut.step)
+
+
 def _ask_form(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
     return func(session.forms.of(lifted(session, args[0])), *args[1:], **kwargs)
 
@@ -185,6 +224,7 @@ RULES: dict[Function, Rule] = {
     **dict.fromkeys(_VIEW_OR_COPY, _view_or_copy),
     **dict.fromkeys((_T.as_strided, torch.as_strided), _as_strided),
     **dict.fromkeys((_T.stride, _T.is_contiguous, _T.storage_offset), _ask_form),
+    **dict.fromkeys((_T.__getitem__, _T.__setitem__), _index),
     _T.__deepcopy__: _copy,
     _T.to: _to,
     _T.cpu: _to_cpu,

@@ -30,7 +30,10 @@ def _dot(
     shape: Shape,
     dot_dimension_numbers: DotDimensionNumbers,
     operand_precision: tuple[str, ...] = (),
+    algorithm: str = "",
 ) -> jax.Array:
+    if algorithm:
+        raise NotImplementedError(f"dot: the algorithm {algorithm} is not built yet")
     d = dot_dimension_numbers
     return lax.dot_general(
         x,

@@ -12,6 +12,7 @@ from runtime.kernels.kind import Kernel, Value
 # Out of bounds, HLO clamps an index: XLA's own rule, left alone.
 UNGUARDED = lax.GatherScatterMode.PROMISE_IN_BOUNDS
 
+
 def _index_vectors_last(indices: jax.Array, dimension: int) -> jax.Array:
     """JAX keeps index vectors in the last dimension; past the last one means they are scalars."""
     if dimension == indices.ndim:

@@ -15,7 +15,8 @@ Dims = tuple[int, ...]
 
 
 def _broadcast(x: jax.Array, *, shape: Shape, dimensions: Dims) -> jax.Array:
-    return lax.broadcast_in_dim(x, shape.dims, dimensions)
+    order = sorted(range(len(dimensions)), key=dimensions.__getitem__)  # JAX wants them in order
+    return lax.broadcast_in_dim(lax.transpose(x, order), shape.dims, sorted(dimensions))
 
 
 def _reshape(x: jax.Array, *, shape: Shape) -> jax.Array:

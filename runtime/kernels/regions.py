@@ -23,9 +23,7 @@ _with_regions = Primitive("neuron_with_regions")
 _with_regions.multiple_results = True
 
 
-@_with_regions.def_abstract_eval
-def _results(*operands: Any, results: tuple[Any, ...], **_: Any) -> tuple[Any, ...]:
-    return results
+_with_regions.def_abstract_eval(lambda *operands, results, **_: results)
 
 
 def _lower(
@@ -35,7 +33,9 @@ def _lower(
     op = build(types, list(operands))
     for region, (body, dtypes, outputs) in zip(op.regions, bodies, strict=True):
         scalars = [jax.core.ShapedArray((), dtype) for dtype in dtypes]
-        block = region.blocks.append(*(mlir.aval_to_ir_type(context.module_context, s) for s in scalars))
+        block = region.blocks.append(
+            *(mlir.aval_to_ir_type(context.module_context, s) for s in scalars)
+        )
         with ir.InsertionPoint(block):
             inner = context.replace(
                 primitive=None,
@@ -141,7 +141,7 @@ def _select_and_scatter(
             *values,
             window_dimensions=mlir.dense_int_array([w.size for w in window]),
             window_strides=mlir.dense_int_array([w.stride for w in window]),
-            padding=ir.DenseElementsAttr.get(pads),
+            padding=ir.DenseElementsAttr.get(pads.data),
         )
 
     pair = (operand.dtype, operand.dtype)

@@ -202,6 +202,11 @@ def autocast_off(x: torch.Tensor) -> torch.Tensor:
         return LINEAR(x)
 
 
+def slice_assigned_beyond(x: torch.Tensor) -> torch.Tensor:
+    x[-9:2, 6:99] = 0
+    return x
+
+
 class Keeping(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.kept = [x * 2]
@@ -287,6 +292,12 @@ PROGRAMS: dict[str, tuple[Any, Any]] = {
     "integer index": (lambda x, i: (x[i], x[:, i], x[i, i]), (X, I)),
     "constant index": (lambda x: x[torch.tensor([2, 0])] + x[[1, 3]], X),
     "index assign": (lambda x, i: x.clone().index_put((i,), V), (X, I)),
+    "slices beyond": (
+        lambda x: (x[-9:], x[:99], x[..., -99:2], x[1:1], x[5:], x[None, -9:, 99:], x[0, -20:3:2]),
+        X,
+    ),
+    "slices beyond, mask": (lambda x: x[torch.ones(4, dtype=torch.bool), -99:3], X),
+    "slice assigned beyond": (slice_assigned_beyond, X),
     "gather scatter": (
         lambda x, i: (x.gather(0, i[None]), x.scatter(0, i[None], 9.0)),
         (X, I),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -16,9 +18,10 @@ from tests.xla_judge import run_hlo
 HELPERS = """
 sum_f32 { a = f32[] parameter(0) b = f32[] parameter(1) ROOT r = f32[] add(a, b) }
 largest { a = f32[] parameter(0) b = f32[] parameter(1) ROOT r = f32[] maximum(a, b) }
-mixed { a = f32[] parameter(0) b = f32[] parameter(1) s = f32[] subtract(b, a) h = f32[] constant(0.5)
-  m = f32[] multiply(s, h) ROOT r = f32[] add(a, m) }
-at_least { a = f32[] parameter(0) b = f32[] parameter(1) ROOT r = pred[] compare(a, b), direction=GE }
+mixed { a = f32[] parameter(0) b = f32[] parameter(1) s = f32[] subtract(b, a)
+  h = f32[] constant(0.5) m = f32[] multiply(s, h) ROOT r = f32[] add(a, m) }
+at_least { a = f32[] parameter(0) b = f32[] parameter(1)
+  ROOT r = pred[] compare(a, b), direction=GE }
 down { a = f32[] parameter(0) b = f32[] parameter(1) c = s32[] parameter(2) d = s32[] parameter(3)
   ROOT r = pred[] compare(a, b), direction=GT, type=TOTALORDER }
 arg { v = f32[] parameter(0) i = s32[] parameter(1) w = f32[] parameter(2) j = s32[] parameter(3)
@@ -26,10 +29,10 @@ arg { v = f32[] parameter(0) i = s32[] parameter(1) w = f32[] parameter(2) j = s
   ROOT r = (f32[], s32[]) tuple(x, k) }
 both { a = f32[] parameter(0) b = f32[] parameter(1) c = f32[] parameter(2) d = f32[] parameter(3)
   x = f32[] add(a, c) y = f32[] maximum(b, d) ROOT r = (f32[], f32[]) tuple(x, y) }
-below { s = (s32[], f32[4]) parameter(0) i = s32[] get-tuple-element(s), index=0 n = s32[] constant(5)
-  ROOT r = pred[] compare(i, n), direction=LT }
-step { s = (s32[], f32[4]) parameter(0) i = s32[] get-tuple-element(s), index=0 one = s32[] constant(1)
-  x = f32[4] get-tuple-element(s), index=1 j = s32[] add(i, one) y = f32[4] add(x, x)
+below { s = (s32[], f32[4]) parameter(0) i = s32[] get-tuple-element(s), index=0
+  n = s32[] constant(5) ROOT r = pred[] compare(i, n), direction=LT }
+step { s = (s32[], f32[4]) parameter(0) i = s32[] get-tuple-element(s), index=0
+  one = s32[] constant(1) x = f32[4] get-tuple-element(s), index=1 j = s32[] add(i, one) y = f32[4] add(x, x)
   ROOT r = (s32[], f32[4]) tuple(j, y) }
 twice { x = f32[4] parameter(0) ROOT r = f32[4] add(x, x) }
 minus { x = f32[4] parameter(0) ROOT r = f32[4] negate(x) }
@@ -40,18 +43,28 @@ X, Y, Z = "f32[4]", "f32[4,6]", "f32[2,3,4]"
 UNARY = (
     *("abs", "cbrt", "ceil", "cosine", "erf", "exponential", "exponential-minus-one", "floor"),
     *("logistic", "negate", "round-nearest-afz", "round-nearest-even", "sign", "sine", "tan"),
-    *("tanh", "asinh", "sinh", "cosh"),
+    "tanh",
 )
+# XLA's CPU compiler knows these by their expansion only: numpy is the judge.
+JUDGED_BY_NUMPY = {"asinh": np.arcsinh, "cosh": np.cosh, "sinh": np.sinh}
 POSITIVE = ("log", "log-plus-one", "rsqrt", "sqrt", "acosh")
 BOUNDED = ("acos", "asin", "atanh")
-BINARY = ("add", "atan2", "divide", "maximum", "minimum", "multiply", "power", "remainder", "subtract")
+BINARY = (
+    "add",
+    "atan2",
+    "divide",
+    "maximum",
+    "minimum",
+    "multiply",
+    "power",
+    "remainder",
+    "subtract",
+)
 INTEGER = ("and", "or", "shift-left", "shift-right-arithmetic", "shift-right-logical", "xor")
 
 CASES: dict[str, list[tuple[str, str]]] = {
     **{op: [(Y, f"f32[4,6] {op}(p0)")] for op in UNARY},
-    **{
-        op: [(Y, f"f32[4,6] {op}(a)\n a = f32[4,6] abs(p0)\n")] for op in POSITIVE
-    },
+    **{op: [(Y, f"f32[4,6] {op}(a)\n a = f32[4,6] abs(p0)\n")] for op in POSITIVE},
     **{op: [(Y, f"f32[4,6] {op}(a)\n a = f32[4,6] tanh(p0)\n")] for op in BOUNDED},
     **{op: [(f"{Y} {Y}", f"f32[4,6] {op}(p0, p1)")] for op in BINARY},
     **{op: [("s32[9] s32[9]", f"s32[9] {op}(p0, p1)")] for op in INTEGER},
@@ -71,8 +84,14 @@ CASES: dict[str, list[tuple[str, str]]] = {
             "feature_index=1",
         )
     ],
-    "bitcast-convert": [(X, "s32[4] bitcast-convert(p0)"), ("f32[3,2]", "f64[3] bitcast-convert(p0)")],
-    "broadcast": [(X, "f32[2,4,3] broadcast(p0), dimensions={1}")],
+    "bitcast-convert": [
+        (X, "s32[4] bitcast-convert(p0)"),
+        ("f32[3,2]", "f64[3] bitcast-convert(p0)"),
+    ],
+    "broadcast": [
+        (X, "f32[2,4,3] broadcast(p0), dimensions={1}"),
+        (Y, "f32[6,2,4] broadcast(p0), dimensions={2,0}"),
+    ],
     "cholesky": [
         (
             "f32[3,3]",
@@ -83,7 +102,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
             " m = f32[3,3] add(d, f)\n",
         )
     ],
-    "clamp": [("f32[] f32[4] f32[]", "f32[4] clamp(p0, p1, p2)"), (f"{X} {X} {X}", "f32[4] clamp(p0, p1, p2)")],
+    "clamp": [
+        ("f32[] f32[4] f32[]", "f32[4] clamp(p0, p1, p2)"),
+        (f"{X} {X} {X}", "f32[4] clamp(p0, p1, p2)"),
+    ],
     "compare": [
         (f"{X} {X}", f"pred[4] compare(p0, p1), direction={d}{t}")
         for d in ("EQ", "NE", "LT", "LE", "GT", "GE")
@@ -92,7 +114,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "complex": [(f"{X} {X}", "c64[4] complex(p0, p1)")],
     "concatenate": [(f"{Y} f32[4,2]", "f32[4,8] concatenate(p0, p1), dimensions={1}")],
     "conditional": [
-        (f"pred[] {X} {X}", "f32[4] conditional(p0, p1, p2), true_computation=twice, false_computation=minus"),
+        (
+            f"pred[] {X} {X}",
+            "f32[4] conditional(p0, p1, p2), true_computation=twice, false_computation=minus",
+        ),
         *(
             (
                 f"{X} {X} {X}",
@@ -104,13 +129,14 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "constant": [("", "f32[3] constant({1, nan, -inf})"), ("", "bf16[2] constant({1.5, -0})")],
     "convert": [
-        (X, f"{t}[4] convert(p0)") for t in ("s32", "s64", "f16", "bf16", "f64", "pred", "u8", "f8e4m3fn")
+        (X, f"{t}[4] convert(p0)")
+        for t in ("s32", "s64", "f16", "bf16", "f64", "pred", "u8", "f8e4m3fn")
     ],
     "convolution": [
         (
             "f32[2,4,8,8] f32[6,2,3,3]",
-            "f32[2,6,4,7] convolution(p0, p1), window={size=3x3 stride=2x1 pad=1_1x0_1 rhs_dilate=1x1}, "
-            "dim_labels=bf01_oi01->bf01, feature_group_count=2",
+            "f32[2,6,4,7] convolution(p0, p1), window={size=3x3 stride=2x1 pad=1_1x0_1 "
+            "rhs_dilate=1x1}, dim_labels=bf01_oi01->bf01, feature_group_count=2",
         ),
         (
             "f32[2,5,3] f32[3,3,4]",
@@ -127,12 +153,17 @@ CASES: dict[str, list[tuple[str, str]]] = {
             "f32[2,3,5] dot(p0, p1), lhs_batch_dims={0}, lhs_contracting_dims={2}, "
             "rhs_batch_dims={1}, rhs_contracting_dims={0}",
         ),
-        ("s32[2,3] s32[3,2]", "s32[2,2] dot(p0, p1), lhs_contracting_dims={1}, rhs_contracting_dims={0}"),
+        (
+            "s32[2,3] s32[3,2]",
+            "s32[2,2] dot(p0, p1), lhs_contracting_dims={1}, rhs_contracting_dims={0}",
+        ),
     ],
     "dynamic-slice": [
         (f"{Y} s32[] s32[]", "f32[2,3] dynamic-slice(p0, p1, p2), dynamic_slice_sizes={2,3}")
     ],
-    "dynamic-update-slice": [(f"{Y} f32[2,2] s32[] s32[]", "f32[4,6] dynamic-update-slice(p0, p1, p2, p3)")],
+    "dynamic-update-slice": [
+        (f"{Y} f32[2,2] s32[] s32[]", "f32[4,6] dynamic-update-slice(p0, p1, p2, p3)")
+    ],
     "fft": [
         ("f32[3,8]", "c64[3,5] fft(p0), fft_type=RFFT, fft_length={8}"),
         ("c64[4,4]", "c64[4,4] fft(p0), fft_type=IFFT, fft_length={4,4}"),
@@ -140,8 +171,8 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "gather": [
         (
             f"{Y} s32[5,1]",
-            "f32[5,6] gather(p0, p1), offset_dims={1}, collapsed_slice_dims={0}, start_index_map={0}, "
-            "index_vector_dim=1, slice_sizes={1,6}",
+            "f32[5,6] gather(p0, p1), offset_dims={1}, collapsed_slice_dims={0}, "
+            "start_index_map={0}, index_vector_dim=1, slice_sizes={1,6}",
         ),
         (
             f"{Y} s32[2,5]",
@@ -149,13 +180,22 @@ CASES: dict[str, list[tuple[str, str]]] = {
             "start_index_map={1,0}, index_vector_dim=0, slice_sizes={2,3}",
         ),
     ],
-    "get-tuple-element": [(f"{X} {Y}", "f32[4,6] get-tuple-element(t), index=1\n t = (f32[4], f32[4,6]) tuple(p0, p1)\n")],
+    "get-tuple-element": [
+        (
+            f"{X} {Y}",
+            "f32[4,6] get-tuple-element(t), index=1\n t = (f32[4], f32[4,6]) tuple(p0, p1)\n",
+        )
+    ],
     "imag": [("c64[4]", "f32[4] imag(p0)")],
     "iota": [("", "s32[3,4] iota(), iota_dimension=1"), ("", "bf16[5] iota(), iota_dimension=0")],
-    "is-finite": [(X, "pred[4] is-finite(d)\n z = f32[4] subtract(p0, p0)\n d = f32[4] divide(p0, z)\n")],
+    "is-finite": [
+        (X, "pred[4] is-finite(d)\n z = f32[4] subtract(p0, p0)\n d = f32[4] divide(p0, z)\n")
+    ],
     "map": [(f"{Y} {Y}", "f32[4,6] map(p0, p1), dimensions={0,1}, to_apply=mixed")],
     "not": [("pred[7]", "pred[7] not(p0)"), ("s8[5]", "s8[5] not(p0)")],
-    "opt-barrier": [(f"{X} {Y}", "(f32[4], f32[4,6]) opt-barrier(t)\n t = (f32[4], f32[4,6]) tuple(p0, p1)\n")],
+    "opt-barrier": [
+        (f"{X} {Y}", "(f32[4], f32[4,6]) opt-barrier(t)\n t = (f32[4], f32[4,6]) tuple(p0, p1)\n")
+    ],
     "pad": [(f"{Y} f32[]", "f32[6,10] pad(p0, p1), padding=1_1x-1_0_1")],
     "popcnt": [("s32[9]", "s32[9] popcnt(p0)")],
     "real": [("c64[4]", "f32[4] real(p0)")],
@@ -212,7 +252,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "slice": [(Y, "f32[2,2] slice(p0), slice={[1:4:2], [0:6:3]}")],
     "sort": [
-        ("f32[3,7] s32[3,7]", "(f32[3,7], s32[3,7]) sort(p0, p1), dimensions={1}, is_stable=true, to_apply=down")
+        (
+            "f32[3,7] s32[3,7]",
+            "(f32[3,7], s32[3,7]) sort(p0, p1), dimensions={1}, is_stable=true, to_apply=down",
+        )
     ],
     "topk": [("f32[3,9]", "(f32[3,4], s32[3,4]) topk(p0), k=4, largest=true")],
     "transpose": [(Z, "f32[4,2,3] transpose(p0), dimensions={2,0,1}")],
@@ -226,10 +269,13 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "tuple": [(f"{X} {Y}", "(f32[4], f32[4,6]) tuple(p0, p1)")],
     "while": [
-        (X, "(s32[], f32[4]) while(s), condition=below, body=step\n z = s32[] constant(0)\n"
-            " s = (s32[], f32[4]) tuple(z, p0)\n")
+        (
+            X,
+            "(s32[], f32[4]) while(s), condition=below, body=step\n z = s32[] constant(0)\n"
+            " s = (s32[], f32[4]) tuple(z, p0)\n",
+        )
     ],
-}  # fmt: skip
+}
 
 
 def module_text(shapes: str, code: str) -> str:
@@ -238,7 +284,17 @@ def module_text(shapes: str, code: str) -> str:
     parameters = [f"p{n} = {s} parameter({n})" for n, s in enumerate(shapes.split())]
     lines = sorted_by_need([line.strip() for line in rest])
     body = "\n".join([*parameters, *lines, f"ROOT root = {root}"])
-    return f"HloModule case\n{HELPERS}\nENTRY main {{\n{body}\n}}\n"
+    return f"HloModule case\n{helpers()}\nENTRY main {{\n{body}\n}}\n"
+
+
+def helpers() -> str:
+    """The helpers with names that are unique in the module, which XLA asks for."""
+    made = []
+    for name, body in re.findall(r"(\w+) \{(.*?)\}", HELPERS, re.DOTALL):
+        for local in re.findall(r"(\w+) = ", body):
+            body = re.sub(rf"\b{local}\b(?! *\[)", f"{name}.{local}", body)
+        made.append(f"{name} {{{body}}}")
+    return "\n".join(made)
 
 
 def sorted_by_need(lines: list[str]) -> list[str]:
@@ -275,7 +331,17 @@ def values(shapes: str) -> list[np.ndarray]:
 
 
 def test_every_kernel_has_a_case():
-    assert CASES.keys() == KERNELS.keys()
+    assert CASES.keys() | JUDGED_BY_NUMPY.keys() == KERNELS.keys()
+
+
+@pytest.mark.parametrize("op", JUDGED_BY_NUMPY)
+def test_kernel_computes_what_numpy_does(op):
+    module = parse_module(module_text(Y, f"f32[4,6] {op}(p0)"))
+    (x,) = values(Y)
+    model = Model(compile_module(module).program, NeuronCore(0, 1 << 24))
+    made = model.execute([memoryview(x.reshape(-1).view(np.uint8))])[0]
+    expected = JUDGED_BY_NUMPY[op](x.astype(np.float64))
+    np.testing.assert_allclose(made.view(np.float32).reshape(x.shape), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
