@@ -92,7 +92,7 @@ def _compile_flags() -> list[str]:
     include = _torch_directory() / "include"
     embedded = {
         "NEURON_PYTHON": _python(),
-        "NEURON_LIBPYTHON": _libpython(),
+        "NEURON_LIBPYTHON": shared_libpython(),
         "NEURON_SOURCE_ROOT": str(Path(__file__).parent.parent),
     }
     return [
@@ -117,7 +117,7 @@ def _python() -> str:
     return str(path) if path.exists() else sys.executable
 
 
-def _libpython() -> str:
+def shared_libpython() -> str:
     """The shared libpython of this Python, which programs without Python load; "" if none."""
     directories = sysconfig.get_config_vars("LIBDIR", "LIBPL")
     names = sysconfig.get_config_vars("INSTSONAME", "LDLIBRARY")

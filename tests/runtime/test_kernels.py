@@ -32,7 +32,8 @@ both { a = f32[] parameter(0) b = f32[] parameter(1) c = f32[] parameter(2) d = 
 below { s = (s32[], f32[4]) parameter(0) i = s32[] get-tuple-element(s), index=0
   n = s32[] constant(5) ROOT r = pred[] compare(i, n), direction=LT }
 step { s = (s32[], f32[4]) parameter(0) i = s32[] get-tuple-element(s), index=0
-  one = s32[] constant(1) x = f32[4] get-tuple-element(s), index=1 j = s32[] add(i, one) y = f32[4] add(x, x)
+  one = s32[] constant(1) x = f32[4] get-tuple-element(s), index=1
+  j = s32[] add(i, one) y = f32[4] add(x, x)
   ROOT r = (s32[], f32[4]) tuple(j, y) }
 twice { x = f32[4] parameter(0) ROOT r = f32[4] add(x, x) }
 minus { x = f32[4] parameter(0) ROOT r = f32[4] negate(x) }
