@@ -82,8 +82,8 @@ class Forms:
 
         False if the call wrote to a tensor of which it is not known what else that changes.
         """
-        lazies = list(_tensors((args, kwargs)))
-        results = list(_tensors(result))
+        lazies = [t for t in _tensors((args, kwargs)) if _is_lazy(t)]
+        results = [t for t in _tensors(result) if _is_lazy(t)]
         if in_transform() or not (lazies or results):
             return True
         with torch._C._DisableTorchDispatch():
@@ -109,6 +109,7 @@ class Forms:
         return [lazy for lazy in (ref() for ref in self._lazies) if lazy is not None]
 
     def _set(self, lazy: torch.Tensor, form: torch.Tensor) -> None:
+        assert _is_lazy(lazy), "only what a capture made may get an attribute"
         setattr(lazy, _ATTRIBUTE, form)
         self._lazies.append(weakref.ref(lazy))
 
@@ -125,7 +126,7 @@ class Forms:
 
     def _formed(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
-            return self.of(value)
+            return self.of(value) if _is_lazy(value) else value
         if isinstance(value, torch.device):
             return _META if value.type == "xla" else value
         if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -140,6 +141,10 @@ class Forms:
 def in_transform() -> bool:
     """Whether a function transform (vmap, grad) runs: its tensors have no storage to speak of."""
     return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _is_lazy(tensor: torch.Tensor) -> bool:
+    return tensor.device.type == "xla"
 
 
 def _storage(form: torch.Tensor) -> int:

@@ -71,8 +71,8 @@ def _view_or_copy(session: Session, func: Function, args: Args, kwargs: Kwargs) 
     """What copies on the CPU must copy here, for a later update in place to mean the same."""
     if in_transform():
         return apply(session, func, args, kwargs)
-    sizes = args[1:] if func is torch.Tensor.reshape_as else _known(session, "aten::item", args[1:])
-    args = (lifted(session, args[0]), *sizes)
+    read = lifted if func is torch.Tensor.reshape_as else _size
+    args = (lifted(session, args[0]), *(read(session, size) for size in args[1:]))
     source, forms = args[0], session.forms
     uncertain = forms.is_uncertain(source)
     given = args
@@ -83,6 +83,13 @@ def _view_or_copy(session: Session, func: Function, args: Args, kwargs: Kwargs) 
     if uncertain:
         forms.mark_ambiguous(source, result)
     return result
+
+
+def _size(session: Session, value: Any) -> Any:
+    """A size, or several; one that is a tensor must be known."""
+    if isinstance(value, tuple | list):
+        return [_size(session, v) for v in value]
+    return session.value(value, "aten::item").item() if isinstance(value, torch.Tensor) else value
 
 
 def _as_strided(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:

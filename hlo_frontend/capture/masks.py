@@ -47,6 +47,11 @@ def _index_put(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[
     return torch.where(mask, target + values if accumulate else values, target)
 
 
+def _index_put_in_place(session: Session, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    target = _lazy(session, args[0])
+    return target.copy_(_index_put(session, _aten.index_put.default, (target, *args[1:]), kwargs))
+
+
 def _chosen(
     target: torch.Tensor, indices: Indices, values: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -113,6 +118,7 @@ def _is_mask(index: torch.Tensor | None) -> bool:
 MASK_RULES: dict[Any, Callable[..., Any]] = {
     _aten.index.Tensor: _index,
     _aten.index_put.default: _index_put,
+    _aten.index_put_.default: _index_put_in_place,
     _aten._unsafe_index_put.default: _index_put,
     _aten.masked_select.default: _masked_select,
     _aten.masked_scatter.default: _masked_scatter,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -44,7 +45,8 @@ class OperatorMode(TorchDispatchMode):
 
 def _run(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
-        return rule_of(func)(session, func, args, kwargs)
+        with nullcontext() if _is_below_wrapper(args) else xla.through_wrapper():
+            return rule_of(func)(session, func, args, kwargs)
     except RuntimeError as error:
         if not xla.is_execution_error(error):
             raise
@@ -78,12 +80,7 @@ def _takes_device(func: Operator) -> bool:
 
 
 def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    below = _is_below_wrapper(args)
-    args, kwargs = _lazy(session, args), _lazy(session, kwargs)
-    if below:
-        return func(*args, **kwargs)
-    with xla.through_wrapper():
-        return func(*args, **kwargs)
+    return func(*_lazy(session, args), **_lazy(session, kwargs))
 
 
 def _is_below_wrapper(args: tuple[Any, ...]) -> bool:
@@ -154,6 +151,8 @@ def _outside(session: Session, func: Operator) -> CaptureError:
 
 def _on_cpu(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result on known operands, computed now: it is a constant of the graph."""
+    if func._schema.is_mutable:
+        raise session.refusal(_name(func), "updates a tensor in place, outside the graph")
     below = _is_below_wrapper(args)
     read = functools.partial(session.value, operator=_name(func))
     result = func(*_mapped(read, args), **_mapped(read, kwargs))

@@ -42,6 +42,12 @@ _RETURN = (
     "(use_cache=False for a model with a key-value cache)"
 )
 
+# Calls from inside TorchScript cannot be intercepted before PyTorch looks at their arguments.
+_SCRIPT_UPDATE = (
+    "capture: TorchScript code must not update a CPU tensor in place with a traced value\n"
+    "  try: pass it a clone, or make the tensor a buffer of the script module"
+)
+
 
 def capture(
     func: Callable[..., Any],
@@ -199,6 +205,8 @@ def _call(func: Callable[..., Any], args: Iterable[Any], session: Session) -> An
     except Exception as error:
         if session.error is not None and error is not session.error:
             raise session.error from error
+        if "mutating a non-functional tensor with a functional tensor" in str(error):
+            raise CaptureError(_SCRIPT_UPDATE) from error
         raise
     if session.error is not None:
         raise session.error

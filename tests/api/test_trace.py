@@ -331,6 +331,30 @@ def test_state_stays_on_the_core():
     assert fresh(one)[0][0].item() == 10.0
 
 
+def test_results_belong_to_the_caller():
+    """Large results are handed over without a copy: writing to them must reach nothing else."""
+    size = 1 << 16
+
+    class Everything(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(size))
+            self.register_buffer("total", torch.zeros(size))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            total = self.total + x
+            return self.weight, x * 2, x * 2, total, total, x
+
+    model, x = Everything(), torch.ones(size)
+    traced = torch_neuronx.trace(model, x, input_output_aliases={model.total: 3})
+    first = traced(x)
+    assert [v[0].item() for v in first] == [1, 2, 2, 1, 1]
+    for value in first:
+        value.zero_()
+    assert x[0] == 1 and model.weight[0] == 1
+    assert [v[0].item() for v in traced(x)] == [1, 2, 2, 2, 1]
+
+
 def test_auto_cast_rounds_operands_and_accumulates_in_f32(net):
     x = torch.rand(2, 8)
     made = torch_neuronx.trace(net, x, compiler_args=["--auto-cast", "matmult"])(x)

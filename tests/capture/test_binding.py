@@ -51,6 +51,7 @@ def test_inputs_come_first_in_their_order_and_unused_ones_are_no_parameters() ->
     assert len(captured.module.entry.parameters) == 2
 
 
+@pytest.mark.filterwarnings("ignore:capture. the callable updates cache")
 def test_shapes_of_parameters_are_those_of_what_they_are_bound_to() -> None:
     captured = capture(Cached().eval(), (X[:1], torch.tensor([2])))
     entry = captured.module.entry

@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from hlo_frontend.capture import capture
-from hlo_frontend.errors import UnsupportedOperatorError
-from tests.capture.judged import check
+from hlo_frontend.errors import CaptureError, UnsupportedOperatorError
+from tests.capture.judged import check, compare, run
 
 torch.manual_seed(0)
 X = torch.randn(4, 8)
@@ -187,6 +187,7 @@ def detached_writes(x: torch.Tensor) -> torch.Tensor:
     return y
 
 
+WIDE = nn.Parameter(torch.ones(2, 16))
 LINEAR = nn.Linear(8, 3)
 
 
@@ -292,6 +293,7 @@ PROGRAMS: dict[str, tuple[Any, Any]] = {
     "integer index": (lambda x, i: (x[i], x[:, i], x[i, i]), (X, I)),
     "constant index": (lambda x: x[torch.tensor([2, 0])] + x[[1, 3]], X),
     "index assign": (lambda x, i: x.clone().index_put((i,), V), (X, I)),
+    "shape of a weight": (lambda x: (x.reshape_as(WIDE), x.expand_as(x), x.view_as(WIDE)), X),
     "slices beyond": (
         lambda x: (x[-9:], x[:99], x[..., -99:2], x[1:1], x[5:], x[None, -9:, 99:], x[0, -20:3:2]),
         X,
@@ -469,9 +471,24 @@ def scripted_loop(x: torch.Tensor, steps: int = 2) -> torch.Tensor:
     return x
 
 
+@torch.jit.script
+def scripted_writes(x: torch.Tensor, w: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+    w.view(-1)[0:2].add_(1)
+    y = w[i]
+    y.add_(1)
+    z = torch.zeros(8)
+    z[1:3] = x[0, 0:2]
+    z[w > 1] = 5.0
+    return y.sum() + z + x
+
+
 SCRIPTED: dict[str, Any] = {
     "script function": lambda: (scripted_loop, X),
     "script function called": lambda: (lambda x: scripted_loop(x, 3), X),
+    "script function that writes": lambda: (
+        lambda x: scripted_writes(x, torch.ones(8), I),
+        X,
+    ),
     "script module": lambda: (torch.jit.script(Scripted()), SEQUENCE),
     "script module inside": lambda: (
         nn.Sequential(torch.jit.script(Scripted()), nn.ReLU()),
@@ -493,6 +510,54 @@ SCRIPTED: dict[str, Any] = {
 def test_torchscript_equals_eager(name: str) -> None:
     func, inputs = SCRIPTED[name]()
     check(func, inputs)
+
+
+def test_script_function_does_not_write_to_the_users_tensor() -> None:
+    shared = torch.ones(8)
+    with pytest.warns(UserWarning, match="updates constant_0"):
+        captured = capture(lambda x: scripted_writes(x, shared, I), X)
+    assert torch.equal(shared, torch.ones(8))
+    compare(run(captured, X), scripted_writes(X, shared.clone(), I), 1e-5)
+
+
+def test_script_function_may_write_by_a_known_mask() -> None:
+    mask = torch.tensor([True, False] * 4)
+
+    @torch.jit.script
+    def program(x: torch.Tensor, w: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+        w[m] = 3.0
+        return x + w
+
+    check(lambda x: program(x, torch.ones(8), mask), X)
+    check(lambda x: program(x, torch.tensor([1.0] * 8), mask), X)
+
+
+def test_script_function_may_update_a_cpu_tensor_with_a_traced_one() -> None:
+    @torch.jit.script
+    def adds(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return w.add_(x) + w
+
+    @torch.jit.script
+    def masks(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        w[x > 0] = 3.0
+        return w
+
+    check(lambda x: adds(x, torch.tensor(1.0).expand(4, 8).clone()), X)
+    check(lambda x: adds(x, torch.tensor([[1.0] * 8] * 4)), X)
+    with pytest.raises(CaptureError, match="TorchScript code must not update a CPU tensor"):
+        capture(lambda x: masks(x, torch.tensor([[1.0] * 8] * 4)), X)
+
+
+def test_update_outside_the_graph_is_refused() -> None:
+    weight = torch.eye(3)
+
+    @torch.jit.script
+    def program(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return x + w.lgamma_()
+
+    with pytest.raises(UnsupportedOperatorError, match="updates a tensor in place, outside"):
+        capture(lambda x: program(x, weight), torch.ones(3))
+    assert torch.equal(weight, torch.eye(3))
 
 
 def test_script_module_keeps_its_weights_names() -> None:

@@ -151,6 +151,7 @@ def test_line_and_layer_of_a_nested_module() -> None:
         capture(model, X)
 
 
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
 def test_layer_is_named_where_no_line_of_the_users_is() -> None:
     quantized = torch.ao.quantization.quantize_dynamic(
         nn.Sequential(nn.Linear(8, 3)), {nn.Linear}, dtype=torch.qint8
@@ -230,6 +231,7 @@ def test_weight_that_cannot_be_kept() -> None:
         capture(lambda x: torch.sparse.mm(sparse, x.t()), X)
 
 
+@pytest.mark.filterwarnings("ignore:capture")
 def test_training_mode_is_warned_about() -> None:
     model = nn.Sequential(nn.Linear(8, 3), nn.Dropout(0.5))
     with pytest.warns(UserWarning, match="is in training mode and has Dropout") as caught:
@@ -239,6 +241,7 @@ def test_training_mode_is_warned_about() -> None:
     assert all(w.filename == __file__ for w in caught)
 
 
+@pytest.mark.filterwarnings("ignore:capture")
 def test_update_that_is_lost_is_warned_about() -> None:
     with pytest.warns(UserWarning, match=r"updates .*0\.running_mean, .* the update is lost"):
         capture(nn.Sequential(nn.BatchNorm1d(8)), X)
