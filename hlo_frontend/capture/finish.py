@@ -26,7 +26,7 @@ from hlo_frontend.hlo.module import (
     attributes,
 )
 from hlo_frontend.hlo.proto import read_module
-from hlo_frontend.hlo.types import Shape
+from hlo_frontend.hlo.types import Shape, TupleShape
 
 _CONSTANT_BYTES = 1 << 16  # larger constants are weights: bound, not part of the module's text
 _ENTRY = "main"
@@ -58,6 +58,7 @@ def finish(
     constants = {i: h for i, h in enumerate(held) if isinstance(h, Literal)}
     entry = _with_unread(module.entry, held)
     entry = _bound(entry, numbers, constants, parameters)
+    entry = _typed(entry, [element_type(t, "an output") for t in outputs])
     computations = (*module.computations[:-1], replace(entry, name=_ENTRY))
     aliases = tuple(
         Alias((p.output_index,), number)
@@ -140,6 +141,35 @@ def _bound(
         )
 
     return replace(entry, instructions=tuple(map(bound, entry.instructions)))
+
+
+def _typed(entry: HloComputation, dtypes: Sequence[str]) -> HloComputation:
+    """The entry computation with outputs of the types that PyTorch gives them.
+
+    torch_xla makes some indices 32 bits wide and calls them int64.
+    """
+    root, made = entry.instructions[entry.root], list(entry.instructions)
+    operands = []
+    for n, (operand, dtype) in enumerate(zip(root.operands, dtypes, strict=True)):
+        source = made[operand]
+        assert isinstance(source.shape, Shape)
+        if source.shape.dtype != dtype:
+            made.append(
+                HloInstruction(
+                    f"output.{n}",
+                    "convert",
+                    Shape(dtype, source.shape.dims),
+                    (operand,),
+                    metadata=source.metadata,
+                )
+            )
+            operand = len(made) - 1
+        operands.append(operand)
+    if tuple(operands) == root.operands:
+        return entry
+    shape = TupleShape(tuple(made[o].shape for o in operands))
+    made.append(replace(root, name="outputs", operands=tuple(operands), shape=shape))
+    return replace(entry, instructions=tuple(made), root=len(made) - 1)
 
 
 def _with_sources(computation: HloComputation, places: Sequence[Place]) -> HloComputation:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -202,6 +203,23 @@ _FORM_METHODS = (
     _T.dim, _T.size, _T.numel, _T.is_floating_point, _T.is_complex, _T.__len__, _T.nelement,
     _T.element_size, _T.__hash__, torch.is_floating_point, torch.is_complex, torch.numel,
 )  # fmt: skip
+
+
+def _pool(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """torch_xla does not know dilation in pooling, and ends the process over it."""
+    dilation = kwargs.get("dilation", args[4] if len(args) > 4 else 1)
+    if any(d != 1 for d in (dilation if isinstance(dilation, list | tuple) else [dilation])):
+        raise session.refusal(
+            f"aten::{func.__name__.lstrip('_')}", "with dilation has no lowering to HLO"
+        )
+    return apply(session, func, args, kwargs)
+
+
+_POOLS = (
+    *(torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
+    *(F.max_pool1d, F.max_pool2d, F.max_pool3d),
+    *(F.max_pool1d_with_indices, F.max_pool2d_with_indices, F.max_pool3d_with_indices),
+)
 _VIEW_OR_COPY = (
     _T.contiguous, _T.reshape, torch.reshape, _T.flatten, torch.flatten, _T.ravel, torch.ravel,
     _T.reshape_as,
@@ -229,6 +247,7 @@ RULES: dict[Function, Rule] = {
     _getter("is_xla"): _answer(False),
     _T.get_device: _answer(-1),
     **dict.fromkeys(_VIEW_OR_COPY, _view_or_copy),
+    **dict.fromkeys(_POOLS, _pool),
     **dict.fromkeys((_T.as_strided, torch.as_strided), _as_strided),
     **dict.fromkeys((_T.stride, _T.is_contiguous, _T.storage_offset), _ask_form),
     **dict.fromkeys((_T.__getitem__, _T.__setitem__), _index),

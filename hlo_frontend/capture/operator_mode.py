@@ -11,6 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hlo_frontend.capture import xla
+from hlo_frontend.capture.corrections import CORRECTIONS
 from hlo_frontend.capture.masks import MASK_RULES
 from hlo_frontend.capture.session import Session
 from hlo_frontend.errors import CaptureError
@@ -80,7 +81,14 @@ def _takes_device(func: Operator) -> bool:
 
 
 def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return func(*_lazy(session, args), **_lazy(session, kwargs))
+    args, kwargs = _lazy(session, args), _lazy(session, kwargs)
+    if {torch.bfloat16, torch.float16} <= {t.dtype for t in _tensors((args, kwargs))}:
+        raise session.refusal(
+            _name(func),
+            "of bfloat16 and float16 would be computed in bfloat16",
+            "convert both to float32 first",
+        )
+    return func(*args, **kwargs)
 
 
 def _is_below_wrapper(args: tuple[Any, ...]) -> bool:
@@ -197,8 +205,16 @@ def _name(func: Operator) -> str:
     return viewing if viewing.removeprefix("aten::") in dir(torch.Tensor) else name
 
 
+def _corrected(rule: Rule) -> Rule:
+    """A correction sees lazy tensors only; what it calls is not corrected again."""
+    return lambda session, func, args, kwargs: rule(
+        session, func, _lazy(session, args), _lazy(session, kwargs)
+    )
+
+
 _SPOKEN = {"aten::_local_scalar_dense": "aten::item", "aten::_unique2": "aten::unique"}
 _RULES: dict[Operator, Rule] = {
     _aten.lift_fresh.default: _fresh,
     **MASK_RULES,
+    **{func: _corrected(rule) for func, rule in CORRECTIONS.items()},
 }

@@ -189,7 +189,7 @@ class _Run:
                 "call draws the same ones",
                 stacklevel=4,
             )
-        lost = [b.name for b in self._bindings if b.kind == "weight" and b.is_modified]
+        lost = [b.name for b in self._bindings if b.kind in ("weight", "input") and b.is_modified]
         if lost:
             warnings.warn(
                 f"capture: the callable updates {', '.join(lost)}; the update is lost after each "

@@ -478,6 +478,12 @@ print((peak - before) / weights)
     assert 0.9 < float(done.stdout) < 2.2  # below one, the NEFF would not hold the weights
 
 
+def test_nan_is_the_maximum_and_where_it_is():
+    x = torch.tensor([[1.0, float("nan"), 3.0], [5.0, 2.0, 1.0]])
+    function = lambda a: (*a.max(1), *a.min(0), a.argmax())  # noqa: E731
+    torch.testing.assert_close(torch_neuronx.trace(function, x)(x), function(x), equal_nan=True)
+
+
 def test_models_without_inputs_or_weights():
     traced = torch_neuronx.trace(lambda: torch.arange(4) * 2, ())
     assert traced().tolist() == [0, 2, 4, 6]
