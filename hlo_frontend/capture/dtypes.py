@@ -39,7 +39,11 @@ def element_type(tensor: torch.Tensor, what: str) -> str:
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
-    """The values of a CPU tensor; bfloat16, which numpy lacks, as ml_dtypes has it."""
-    if tensor.dtype is torch.bfloat16:
-        return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.contiguous().numpy()
+    """The values of a CPU tensor, sharing its memory where they lie in order.
+
+    bfloat16, which numpy lacks, is as ml_dtypes has it.
+    """
+    plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
+    if plain.dtype is torch.bfloat16:
+        return plain.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return plain.numpy()

@@ -12,9 +12,9 @@ from torch import nn
 
 import torch_neuronx
 from hlo_frontend.capture import Input, capture, flatten
+from hlo_frontend.capture.dtypes import to_numpy
 from hlo_frontend.hlo.proto import write_module
 from tests.xla_judge import run_hlo
-from torch_neuronx.xla_impl.build import host_array
 
 # fp32, relative to the largest magnitude of the output.
 TOLERANCE = 1e-4
@@ -143,8 +143,7 @@ def test_three_ways(name):
         eager = flat(model(*inputs))
     captured = capture(model, inputs)
     bound = [
-        host_array(inputs[p.index] if isinstance(p, Input) else p.tensor)
-        for p in captured.parameters
+        to_numpy(inputs[p.index] if isinstance(p, Input) else p.tensor) for p in captured.parameters
     ]
     judged = run_hlo(write_module(captured.module), bound)
     traced = torch_neuronx.trace(model, inputs)

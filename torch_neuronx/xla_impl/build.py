@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from hlo_frontend.capture import Capture, Input, State, capture
-from hlo_frontend.capture.dtypes import element_type
+from hlo_frontend.capture.dtypes import element_type, to_numpy
 from hlo_frontend.hlo.proto import write_module
 from hlo_frontend.hlo.text import print_module
-from hlo_frontend.hlo.types import ELEMENT_TYPES, Shape
+from hlo_frontend.hlo.types import Shape
 from neff.compile import Compiled, compile_module
 from neff.files import write_atomically
 from neff.options import CompileOptions, parse_options
@@ -117,16 +117,8 @@ def _weights(captured: Capture) -> dict[str, torch.Tensor]:
 
 
 def _bound(name: str, tensor: torch.Tensor, kind: Kind) -> Variable:
-    weight = BoundWeight.of(host_array(tensor))
+    weight = BoundWeight.of(to_numpy(tensor))
     return Variable(name, weight.shape, kind, weight)
-
-
-def host_array(tensor: torch.Tensor) -> np.ndarray:
-    """A tensor's values as numpy, sharing its memory where they lie in order."""
-    plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
-    if plain.dtype is torch.bfloat16:
-        return plain.view(torch.int16).numpy().view(ELEMENT_TYPES["bf16"].numpy)
-    return plain.numpy()
 
 
 def _work_directory(path: str | None) -> Path | None:
