@@ -10,13 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"torch", "torch_xla", "jax", "jaxlib", "tensorflow"}
-PACKAGES = {"hlo_frontend", "neff", "runtime", "torch_neuronx"}
+PACKAGES = {"hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime", "torch_neuronx"}
 
 # For each part of the tree: what of the project it may import, and which frameworks.
 MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "hlo_frontend/hlo": (("hlo_frontend.hlo",), set()),
     "hlo_frontend/capture": (("hlo_frontend",), {"torch", "torch_xla"}),
-    "neff": (("hlo_frontend.hlo", "neff"), set()),
+    "hlo_frontend/inspect": (("hlo_frontend.hlo", "hlo_frontend.inspect"), set()),
+    "neff": (("hlo_frontend.hlo", "hlo_frontend.inspect", "neff"), set()),
     "runtime": (
         (
             "hlo_frontend.hlo",
@@ -24,10 +25,13 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
             "neff.errors",
             "neff.printing",
             "neff.program",
+            "neff.targets",
             "runtime",
         ),
         {"jax", "jaxlib", "torch"},
     ),
+    "neuronxcc": (("hlo_frontend", "neff", "neuronxcc"), set()),
+    "libneuronxla": (("hlo_frontend", "libneuronxla", "neff", "neuronxcc"), set()),
     "torch_neuronx": (("hlo_frontend", "neff", "runtime", "torch_neuronx"), {"torch"}),
 }
 
