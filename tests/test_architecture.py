@@ -30,8 +30,11 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
         ),
         {"jax", "jaxlib", "torch"},
     ),
-    "neuronxcc": (("hlo_frontend", "neff", "neuronxcc"), set()),
-    "libneuronxla": (("hlo_frontend", "libneuronxla", "neff", "neuronxcc"), set()),
+    "neuronxcc": (("hlo_frontend", "neff", "neuronxcc", "runtime.settings"), set()),
+    "libneuronxla": (
+        ("hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime.settings"),
+        set(),
+    ),
     "torch_neuronx": (("hlo_frontend", "neff", "runtime", "torch_neuronx"), {"torch"}),
 }
 
