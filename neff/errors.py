@@ -11,3 +11,7 @@ class NeffError(ValueError):
 
 class OptionError(ValueError):
     """A compiler option is unknown, malformed or has a value outside its choices."""
+
+
+class NeffVersionError(NeffError):
+    """The file is a NEFF of a version, or with features, that this version cannot read."""

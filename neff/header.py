@@ -7,7 +7,7 @@ import struct
 import uuid
 from dataclasses import dataclass
 
-from neff.errors import NeffError
+from neff.errors import NeffError, NeffVersionError
 
 HEADER_SIZE = 1024
 # pkg_version u64, header_size u64, data_size u64, version major u64, minor u64, build u8[128],
@@ -80,9 +80,9 @@ def read_header(data: memoryview) -> Header:
         )
     if (major, minor) != NEFF_VERSION:
         supported = ".".join(map(str, NEFF_VERSION))
-        raise NeffError(f"NEFF version mismatch supported: {supported} received: {major}.{minor}")
+        raise NeffVersionError(f"NEFF version mismatch supported: {supported} received: {major}.{minor}")
     if features & ~SUPPORTED_FEATURES:
-        raise NeffError(
+        raise NeffVersionError(
             f"NEFF version: {major}.{minor}, features: {features:#x} are not supported.  "
             f"Currently supporting: {SUPPORTED_FEATURES:#x}"
         )

@@ -1,11 +1,145 @@
-"""What the C++ class `neuron::Model` calls in Python: see runtime/native/bridge.cc."""
+"""What the C++ class `neuron::Model` calls in Python: see runtime/native/bridge.h."""
 
 from __future__ import annotations
 
-from runtime.model import Model
-from runtime.model import load as load_neff
+import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from neff.container import Neff
+from runtime import placement
+from runtime.executable import specs
+from runtime.model import Model, load_file, read
+from runtime.placement import Placement
 
 
-def load(neff: memoryview, metaneff: memoryview, options: str) -> Model:
-    """Load a NEFF whose bytes the caller keeps alive for as long as the model."""
-    return load_neff(neff)
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is kept with a saved model, as JSON."""
+
+    dynamic_batch: bool = False
+    lazy_load: bool = False  # load at the first call
+    async_load: bool = False  # load in the background; the first call waits
+
+    @staticmethod
+    def parse(text: str) -> Options:
+        given, known = json.loads(text), {f.name for f in fields(Options)}
+        if not isinstance(given, dict) or given.keys() - known:
+            raise ValueError(f"neuron::Model: options may be {sorted(known)}, got {text}")
+        return Options(**given)
+
+
+class Handle:
+    """A NEFF that is loaded, or will be when it is first needed."""
+
+    def __init__(self, file: Neff, options: str) -> None:
+        self._file = file
+        self.inputs, self.outputs = specs(file.program)
+        self._placement = placement.default()
+        self.dynamic_batch = False
+        self.configure(options)
+        self._loading = threading.RLock()
+        self._model: Model | None = None
+        self._background: Future[Model] | None = None
+        how = Options.parse(options)
+        if how.async_load:
+            self._load_in_background()
+        elif not how.lazy_load:
+            self.load()
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """The cores the model is on; none before it is loaded."""
+        return self._model.cores if self._model is not None else ()
+
+    @property
+    def batch(self) -> int:
+        """The size of dimension 0 of every input and output; -1 where they differ."""
+        sizes = {spec[2][0] if spec[2] else -1 for spec in (*self.inputs, *self.outputs)}
+        return sizes.pop() if len(sizes) == 1 else -1
+
+    def configure(self, options: str) -> None:
+        """Change how calls and later loads go on. Raises ValueError for an unknown option, and for
+        dynamic batching of a model whose tensors do not all have the batch in dimension 0."""
+        dynamic = Options.parse(options).dynamic_batch
+        if dynamic and (self.batch < 1 or not self.inputs):
+            shapes = [f"{name} {list(sizes)}" for name, _, sizes in (*self.inputs, *self.outputs)]
+            raise ValueError(
+                "dynamic_batch: dimension 0 of all inputs and outputs must be the batch, got "
+                + ", ".join(shapes)
+            )
+        self.dynamic_batch = dynamic
+
+    def load(self) -> Model:
+        """Load where that was not done before; wait where it is being done."""
+        with self._loading:
+            if self._background is not None:
+                self._model, self._background = self._background.result(), None
+            if self._model is None:
+                self._model = load_file(self._file, self._placement())
+            return self._model
+
+    def place(self, start: int, count: int) -> None:
+        """Load on these cores (see runtime.placement.cores), or move there."""
+        self.place_on(lambda: placement.cores(start, count))
+
+    def place_on(self, where: Placement) -> None:
+        with self._loading:
+            if self._model is None and self._background is None:
+                self._placement = where
+                self.load()
+            else:
+                self.load().place(where())
+                self._placement = where
+
+    def execute(self, inputs: Sequence[memoryview]) -> list[np.ndarray]:
+        """See Model.execute."""
+        return (self._model or self.load()).execute(inputs)
+
+    def execute_batch(self, inputs: Sequence[memoryview], batch: int) -> list[np.ndarray]:
+        """See Model.execute_batch."""
+        return (self._model or self.load()).execute_batch(inputs, batch)
+
+    def unload(self) -> None:
+        """Give the device's memory back; a later call loads the model anew."""
+        with self._loading:
+            if self._background is not None:
+                self._background.exception()  # whatever became of it, it has ended
+                if self._background.exception() is None:
+                    self._model = self._background.result()
+                self._background = None
+            if self._model is not None:
+                self._model.unload()
+                self._model = None
+
+    def _load_in_background(self) -> None:
+        cores = self._placement()  # now, so that models take their turns in the order of their loads
+        future: Future[Model] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(load_file(self._file, cores))
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+                future.set_exception(error)
+
+        self._background = future
+        threading.Thread(target=run, name="neuron-load", daemon=True).start()
+
+
+def load(neff: memoryview, metaneff: memoryview, options: str) -> Handle:
+    """Load a NEFF whose bytes the caller keeps alive for as long as the handle."""
+    return Handle(read(neff), options or "{}")
+
+
+def initialize() -> None:
+    """Take the NeuronCores of this process, as the first load does."""
+    placement.all_cores()
+
+
+def set_default_cores(start: int, count: int) -> None:
+    """Load models on these cores where nothing else is asked for."""
+    placement.set_default(lambda: placement.cores(start, count))

@@ -14,11 +14,16 @@ class Instance:
     devices: int
     cores_per_device: int
     memory_per_device: int
-    core: str  # NeuronCore version
+    core: int  # NeuronCore version
 
     @property
     def cores(self) -> int:
         return self.devices * self.cores_per_device
+
+    @property
+    def exec_timeout(self) -> float:
+        """Seconds an execution may take by default (AWS, runtime developer guide)."""
+        return 30.0 if self.core == 1 else 600.0
 
     @property
     def memory_per_core(self) -> int:
@@ -27,17 +32,17 @@ class Instance:
 
 
 INSTANCES: dict[str, Instance] = {
-    "inf1.xlarge": Instance(1, 4, 8 * GIB, "v1"),
-    "inf1.2xlarge": Instance(1, 4, 8 * GIB, "v1"),
-    "inf1.6xlarge": Instance(4, 4, 8 * GIB, "v1"),
-    "inf1.24xlarge": Instance(16, 4, 8 * GIB, "v1"),
-    "inf2.xlarge": Instance(1, 2, 32 * GIB, "v2"),
-    "inf2.8xlarge": Instance(1, 2, 32 * GIB, "v2"),
-    "inf2.24xlarge": Instance(6, 2, 32 * GIB, "v2"),
-    "inf2.48xlarge": Instance(12, 2, 32 * GIB, "v2"),
-    "trn1.2xlarge": Instance(1, 2, 32 * GIB, "v2"),
-    "trn1.32xlarge": Instance(16, 2, 32 * GIB, "v2"),
-    "trn1n.32xlarge": Instance(16, 2, 32 * GIB, "v2"),
-    "trn2.48xlarge": Instance(16, 8, 96 * GIB, "v3"),
-    "trn2u.48xlarge": Instance(16, 8, 96 * GIB, "v3"),
+    "inf1.xlarge": Instance(1, 4, 8 * GIB, 1),
+    "inf1.2xlarge": Instance(1, 4, 8 * GIB, 1),
+    "inf1.6xlarge": Instance(4, 4, 8 * GIB, 1),
+    "inf1.24xlarge": Instance(16, 4, 8 * GIB, 1),
+    "inf2.xlarge": Instance(1, 2, 32 * GIB, 2),
+    "inf2.8xlarge": Instance(1, 2, 32 * GIB, 2),
+    "inf2.24xlarge": Instance(6, 2, 32 * GIB, 2),
+    "inf2.48xlarge": Instance(12, 2, 32 * GIB, 2),
+    "trn1.2xlarge": Instance(1, 2, 32 * GIB, 2),
+    "trn1.32xlarge": Instance(16, 2, 32 * GIB, 2),
+    "trn1n.32xlarge": Instance(16, 2, 32 * GIB, 2),
+    "trn2.48xlarge": Instance(16, 8, 96 * GIB, 3),
+    "trn2u.48xlarge": Instance(16, 8, 96 * GIB, 3),
 }

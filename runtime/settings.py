@@ -21,6 +21,11 @@ class Setting:
     meaning: str
 
 
+SWITCH = ("0", "1", "FALSE", "TRUE", "false", "true")
+LOGGERS = (
+    ("", ""),
+    *((f"_{part}", f"'s component {part}") for part in ("NRT", "NMGR", "TDRV")),
+)
 SETTINGS: dict[str, Setting] = {
     s.name: s
     for s in (
@@ -51,6 +56,102 @@ SETTINGS: dict[str, Setting] = {
             (),
             "Where the compiled C++ library is kept, in `neuron-emulator/`; by default `~/.cache`.",
         ),
+        Setting(
+            "XDG_RUNTIME_DIR",
+            "",
+            (),
+            "Where the emulated machine's locks are kept, in `neuron-emulator/`; by default a "
+            "directory of the user's among the temporary files.",
+        ),
+        Setting(
+            "NEURON_EMULATOR_RUNTIME_DIR",
+            "",
+            (),
+            "In place of `XDG_RUNTIME_DIR`: processes that name the same directory share one "
+            "emulated machine and its NeuronCores, others have machines of their own.",
+        ),
+        Setting(
+            "NEURON_EMULATOR_EXCLUSIVE_CORES",
+            "asked",
+            ("asked", "always"),
+            "Which processes hold NeuronCores for themselves: those that ask for cores by "
+            "`NEURON_RT_VISIBLE_CORES` or `NEURON_RT_NUM_CORES`, or, as on the hardware, all.",
+        ),
+        Setting(
+            "NEURON_EMULATOR_FAULTS",
+            "",
+            (),
+            "Loads and executions that fail, are late or give NaN: see docs/faults.md.",
+        ),
+        Setting(
+            "NEURON_RT_VISIBLE_CORES",
+            "",
+            (),
+            "The NeuronCores of this process, exclusively: an index, a range or a list of both, "
+            "contiguous and increasing. Wins over `NEURON_RT_NUM_CORES`.",
+        ),
+        Setting(
+            "NEURON_RT_NUM_CORES",
+            "",
+            (),
+            "How many free NeuronCores this process takes, exclusively; 0 is all.",
+        ),
+        Setting(
+            "NEURON_RT_EXEC_TIMEOUT",
+            "",
+            (),
+            "Seconds after which an execution ends with NRT_TIMEOUT; by default 30 on inf1, 600 "
+            "elsewhere.",
+        ),
+        Setting(
+            "NEURON_RT_ALLOW_LEGACY_NEFF",
+            "0",
+            SWITCH,
+            "Whether to load a NEFF that was compiled for an older NeuronCore.",
+        ),
+        Setting(
+            "NEURON_RT_VALIDATE_HASH",
+            "1",
+            SWITCH,
+            "Whether to compare a NEFF's contents with the hash in its header at load. On the "
+            "hardware the default is not to.",
+        ),
+        Setting(
+            "NEURON_RT_NUMERICAL_ERRORS_VERBOSITY",
+            "none",
+            ("none", "critical"),
+            "With `critical`, an execution whose outputs hold NaN ends with "
+            "NRT_EXEC_COMPLETED_WITH_NUM_ERR.",
+        ),
+        Setting("NEURON_FAIL_ON_NAN", "0", SWITCH, "The same."),
+        Setting(
+            "NEURON_EMULATOR_CHECK_BOUNDS",
+            "1",
+            SWITCH,
+            "Whether a gather or scatter that leaves its operand ends with NRT_EXEC_OOB, as on "
+            "the hardware; if not, XLA clamps the index or drops the update.",
+        ),
+        Setting(
+            "NEURON_PROCESS_TAG", "", (), "What `neuron-ls` calls this process; by default its id."
+        ),
+        *(
+            Setting(
+                "NEURON_RT_LOG_LEVEL" + suffix,
+                "",
+                ("QUIET", "ERROR", "WARNING", "WARN", "INFO", "DEBUG", "TRACE"),
+                f"How much the runtime{of} says; by default ERROR, INFO where it goes to syslog.",
+            )
+            for suffix, of in LOGGERS
+        ),
+        *(
+            Setting(
+                "NEURON_RT_LOG_LOCATION" + suffix,
+                "" if suffix else "console",
+                (),
+                f"Where the runtime{of} says it: `console` (standard error), `syslog`, or a file.",
+            )
+            for suffix, of in LOGGERS
+        ),
         Setting("CXX", "g++", (), "The C++17 compiler that builds the C++ library."),
     )
 }
@@ -60,9 +161,19 @@ def setting(name: str) -> str:
     """The value of a setting, now. Raises ValueError for a value outside its choices."""
     known = SETTINGS[name]
     value = os.environ.get(name) or known.default
-    if known.choices and value not in known.choices:
+    if known.choices and value not in (*known.choices, known.default):
         raise ValueError(f"{name}: must be one of {', '.join(known.choices)}, got {value!r}")
     return value
+
+
+def is_set(name: str) -> bool:
+    """Whether a setting was given a value."""
+    return bool(os.environ.get(SETTINGS[name].name))
+
+
+def switched_on(name: str) -> bool:
+    """Whether a setting that is on or off is on. Raises ValueError for other values."""
+    return setting(name) in ("1", "TRUE", "true")
 
 
 def document() -> str:

@@ -5,9 +5,11 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 
 #include "torchneuron.h"
@@ -141,19 +143,21 @@ class HeldBuffer {
   Buffer view_{};
 };
 
-at::Tensor output_tensor(const Ref& object, const TensorSpec& spec) {
+// `shape` is that of `spec`, or differs from it in dimension 0.
+at::Tensor output_tensor(const Ref& object, const TensorSpec& spec, at::IntArrayRef shape) {
   auto held = std::make_unique<HeldBuffer>(object);
-  TORCH_CHECK(held->size() == spec.bytes, "neuron::Model: output '", spec.name, "' must be ",
-              type_text(spec.dtype, spec.shape), " in ", spec.bytes, " bytes, got ", held->size(),
+  const size_t bytes = c10::elementSize(spec.dtype) * c10::multiply_integers(shape);
+  TORCH_CHECK(held->size() == bytes, "neuron::Model: output '", spec.name, "' must be ",
+              type_text(spec.dtype, shape), " in ", bytes, " bytes, got ", held->size(),
               " bytes");
   void* data = held->data();
-  if (spec.bytes >= kCopyBelow && reinterpret_cast<uintptr_t>(data) % kAlignment == 0) {
+  if (bytes >= kCopyBelow && reinterpret_cast<uintptr_t>(data) % kAlignment == 0) {
     HeldBuffer* owned = held.release();
-    return at::from_blob(data, spec.shape, [owned](void*) { delete owned; }, spec.dtype);
+    return at::from_blob(data, shape, [owned](void*) { delete owned; }, spec.dtype);
   }
-  at::Tensor copy = at::detail::empty_cpu(spec.shape, spec.dtype);
-  if (spec.bytes > 0) {
-    std::memcpy(copy.data_ptr(), data, spec.bytes);
+  at::Tensor copy = at::detail::empty_cpu(shape, spec.dtype);
+  if (bytes > 0) {
+    std::memcpy(copy.data_ptr(), data, bytes);
   }
   return copy;
 }
@@ -179,14 +183,58 @@ std::vector<TensorSpec> read_specs(const Ref& entries) {
   return specs;
 }
 
-Ref load(const at::Tensor& neff, const at::Tensor& metaneff, const std::string& options) {
+Ref load_neff(const at::Tensor& neff, const at::Tensor& metaneff, const std::string& options) {
   Gil gil;
   Ref module = checked(api().PyImport_ImportModule(bridge_name.load()));
   Ref function = python::attribute(module, "load");
-  Ref text = checked(api().PyUnicode_FromStringAndSize(options.data(),
-                                                       static_cast<ssize_t>(options.size())));
+  Ref text = python::text_of(options);
   return checked(api().PyObject_CallFunctionObjArgs(
       function.get(), memoryview(neff).get(), memoryview(metaneff).get(), text.get(), nullptr));
+}
+
+Ref memoryviews(at::TensorList tensors) {
+  Ref views = checked(api().PyTuple_New(static_cast<ssize_t>(tensors.size())));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    api().PyTuple_SetItem(views.get(), static_cast<ssize_t>(i), memoryview(tensors[i]).release());
+  }
+  return views;
+}
+
+// Calls a method of `object` with at most two arguments.
+Ref call(Object* object, const char* method, std::initializer_list<Object*> arguments) {
+  const Ref function = checked(api().PyObject_GetAttrString(object, method));
+  Object* given[] = {nullptr, nullptr};
+  std::copy(arguments.begin(), arguments.end(), given);
+  return checked(
+      api().PyObject_CallFunctionObjArgs(function.get(), given[0], given[1], nullptr));
+}
+
+Ref call(const Handle& handle, const char* method, std::initializer_list<Object*> arguments) {
+  return call(handle.get(), method, arguments);
+}
+
+void call_bridge(const char* function, std::initializer_list<Object*> arguments) {
+  const Ref module = checked(api().PyImport_ImportModule(bridge_name.load()));
+  call(module.get(), function, arguments);
+}
+
+// The results of a call; `batch` is the size of their dimension 0, or -1 for the declared one.
+std::vector<at::Tensor> output_tensors(const Ref& results, const std::vector<TensorSpec>& specs,
+                                       int64_t batch) {
+  const auto count = static_cast<size_t>(python::length(results));
+  TORCH_CHECK(count == specs.size(), "neuron::Model: execute must return ", specs.size(),
+              " outputs, got ", count);
+  std::vector<at::Tensor> outputs;
+  outputs.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    at::DimVector shape(specs[i].shape.begin(), specs[i].shape.end());
+    if (batch >= 0) {
+      shape[0] = batch;
+    }
+    outputs.push_back(output_tensor(python::item(results, static_cast<ssize_t>(i)), specs[i],
+                                    shape));
+  }
+  return outputs;
 }
 
 }  // namespace
@@ -210,33 +258,69 @@ Handle::~Handle() {
 
 LoadedModel::LoadedModel(const at::Tensor& neff, const at::Tensor& metaneff,
                          const std::string& options)
-    : handle_(load(neff, metaneff, options)) {
+    : handle_(load_neff(neff, metaneff, options)) {
   Gil gil;
   const Ref handle = python::borrowed(handle_.get());
   inputs_ = read_specs(python::attribute(handle, "inputs"));
   outputs_ = read_specs(python::attribute(handle, "outputs"));
+  batch_ = python::integer(python::attribute(handle, "batch"));
+  dynamic_batch_ = python::integer(python::attribute(handle, "dynamic_batch")) != 0;
   python::prepare_for_exit();
 }
 
 std::vector<at::Tensor> LoadedModel::execute(at::TensorList inputs) const {
   Gil gil;
-  Ref arguments = checked(api().PyTuple_New(static_cast<ssize_t>(inputs.size())));
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    api().PyTuple_SetItem(arguments.get(), static_cast<ssize_t>(i),
-                          memoryview(inputs[i]).release());
+  const Ref results = call(handle_, "execute", {memoryviews(inputs).get()});
+  return output_tensors(results, outputs_, -1);
+}
+
+std::vector<at::Tensor> LoadedModel::execute_batch(at::TensorList inputs, int64_t batch) const {
+  Gil gil;
+  const Ref size = python::number(batch);
+  const Ref results = call(handle_, "execute_batch", {memoryviews(inputs).get(), size.get()});
+  return output_tensors(results, outputs_, batch);
+}
+
+void LoadedModel::configure(const std::string& options) {
+  Gil gil;
+  call(handle_, "configure", {python::text_of(options).get()});
+  const Ref handle = python::borrowed(handle_.get());
+  dynamic_batch_ = python::integer(python::attribute(handle, "dynamic_batch")) != 0;
+}
+
+std::vector<int64_t> LoadedModel::cores() const {
+  Gil gil;
+  const Ref indices = python::attribute(python::borrowed(handle_.get()), "cores");
+  std::vector<int64_t> result;
+  for (ssize_t i = 0; i < python::length(indices); ++i) {
+    result.push_back(python::integer(python::item(indices, i)));
   }
-  Ref method = checked(api().PyObject_GetAttrString(handle_.get(), "execute"));
-  Ref results =
-      checked(api().PyObject_CallFunctionObjArgs(method.get(), arguments.get(), nullptr));
-  const auto count = static_cast<size_t>(python::length(results));
-  TORCH_CHECK(count == outputs_.size(), "neuron::Model: execute must return ", outputs_.size(),
-              " outputs, got ", count);
-  std::vector<at::Tensor> outputs;
-  outputs.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    outputs.push_back(output_tensor(python::item(results, static_cast<ssize_t>(i)), outputs_[i]));
-  }
-  return outputs;
+  return result;
+}
+
+void LoadedModel::load() const {
+  Gil gil;
+  call(handle_, "load", {});
+}
+
+void LoadedModel::place(int64_t start, int64_t count) const {
+  Gil gil;
+  call(handle_, "place", {python::number(start).get(), python::number(count).get()});
+}
+
+void LoadedModel::unload() const {
+  Gil gil;
+  call(handle_, "unload", {});
+}
+
+void initialize_runtime() {
+  Gil gil;
+  call_bridge("initialize", {});
+}
+
+void set_default_neuron_cores(int64_t start, int64_t count) {
+  Gil gil;
+  call_bridge("set_default_cores", {python::number(start).get(), python::number(count).get()});
 }
 
 }  // namespace neuron

@@ -39,9 +39,14 @@ class Handle {
 //
 // The Python module (`runtime.bridge` unless neuron_set_bridge named another) has
 //   load(neff: memoryview, metaneff: memoryview, options: str) -> handle
-// and the handle has `inputs` and `outputs`, tuples of (name, dtype name, dims),
+//   initialize() -> None
+//   set_default_cores(start: int, count: int) -> None
+// and the handle has `inputs` and `outputs`, tuples of (name, dtype name, dims), `cores`, a tuple of
+// indices, `batch`, the size of dimension 0 of all tensors or -1, `dynamic_batch`, a bool,
+//   configure(options: str) -> None
 //   execute(inputs: tuple[memoryview, ...]) -> sequence of buffers, one for each output
-//   unload() -> None
+//   execute_batch(inputs: tuple[memoryview, ...], batch: int) -> likewise, of that batch
+//   load() -> object, place(start: int, count: int) -> None, unload() -> None
 // Memoryviews are flat, read-only bytes and keep their tensor alive as long as Python holds them.
 // A buffer that `execute` returns is C-contiguous, has its output's exact size, and is handed over:
 // the caller's tensor may be that memory, so nothing else may write to it or rely on it.
@@ -52,13 +57,35 @@ class LoadedModel {
   const std::vector<TensorSpec>& inputs() const { return inputs_; }
   const std::vector<TensorSpec>& outputs() const { return outputs_; }
 
+  // The size of dimension 0 of every input and output, or -1.
+  int64_t batch() const { return batch_; }
+  // Whether calls may have any other size there.
+  bool dynamic_batch() const { return dynamic_batch_; }
+  void configure(const std::string& options);
+
   // `inputs` are contiguous CPU tensors that match inputs() exactly.
   std::vector<at::Tensor> execute(at::TensorList inputs) const;
+
+  // The same, but dimension 0 of every input is `batch`.
+  std::vector<at::Tensor> execute_batch(at::TensorList inputs, int64_t batch) const;
+
+  std::vector<int64_t> cores() const;  // none while it is not loaded
+  void load() const;
+  void place(int64_t start, int64_t count) const;
+  void unload() const;
 
  private:
   Handle handle_;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
+  int64_t batch_;
+  bool dynamic_batch_;
 };
+
+// Takes this process's NeuronCores, as the first load does.
+void initialize_runtime();
+
+// Where models are loaded that are not told where, from now on.
+void set_default_neuron_cores(int64_t start, int64_t count);
 
 }  // namespace neuron

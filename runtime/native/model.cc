@@ -45,9 +45,10 @@ std::string list(const std::vector<TensorSpec>& specs) {
                     type_text(spec.dtype, spec.shape), ", got ", got);
 }
 
-// The tensor as contiguous CPU memory of just the declared type.
-at::Tensor admit(const char* who, size_t position, const TensorSpec& spec,
-                 const at::Tensor& given) {
+// The tensor as contiguous CPU memory of the declared type; with `any_batch`, of any size in
+// dimension 0.
+at::Tensor admit(const char* who, size_t position, const TensorSpec& spec, const at::Tensor& given,
+                 bool any_batch) {
   if (!given.defined()) {
     refuse_input(who, position, spec, "None");
   }
@@ -56,7 +57,13 @@ at::Tensor admit(const char* who, size_t position, const TensorSpec& spec,
                  c10::str(type_of(given), " on device ", given.device(), " with layout ",
                           given.layout(), "; inputs must be dense CPU tensors"));
   }
-  if (given.scalar_type() != spec.dtype || given.sizes() != at::IntArrayRef(spec.shape)) {
+  at::IntArrayRef declared = spec.shape;
+  at::IntArrayRef sizes = given.sizes();
+  if (any_batch && sizes.size() == declared.size()) {
+    declared = declared.slice(1);
+    sizes = sizes.slice(1);
+  }
+  if (given.scalar_type() != spec.dtype || sizes != declared) {
     refuse_input(who, position, spec, type_of(given));
   }
   if (given.is_contiguous() && !given.is_conj() && !given.is_neg()) {
@@ -75,6 +82,11 @@ at::Tensor forward_v2_1(at::TensorList inputs, const c10::intrusive_ptr<Model>& 
               "neuron::forward_v2_1: the model must have one output, got ", outputs.size(),
               "; try: neuron::forward_v2");
   return std::move(outputs[0]);
+}
+
+std::vector<at::Tensor> execute_neuron(const c10::intrusive_ptr<Model>& model,
+                                       at::TensorList inputs) {
+  return model->forward("neuron::_execute_neuron", inputs);
 }
 
 c10::intrusive_ptr<Model> model_from_tensors(const at::Tensor& neff, const at::Tensor& metaneff,
@@ -116,13 +128,49 @@ std::vector<at::Tensor> Model::forward(const char* who, at::TensorList inputs) c
                     specs.size(), " inputs (", list(specs), "), got ", inputs.size());
   std::vector<at::Tensor> admitted;
   admitted.reserve(inputs.size());
+  const bool any_batch = loaded_.dynamic_batch();
   for (size_t i = 0; i < inputs.size(); ++i) {
-    admitted.push_back(admit(who, i, specs[i], inputs[i]));
+    admitted.push_back(admit(who, i, specs[i], inputs[i], any_batch));
+  }
+  if (any_batch) {
+    const int64_t batch = batch_of(who, admitted);
+    if (batch != loaded_.batch()) {
+      return loaded_.execute_batch(admitted, batch);
+    }
   }
   return loaded_.execute(admitted);
 }
 
+void Model::set_options(const std::string& options) {
+  loaded_.configure(options);
+  options_ = options;
+}
+
+// The size of dimension 0, which all inputs must share.
+int64_t Model::batch_of(const char* who, at::TensorList inputs) const {
+  const int64_t batch = inputs[0].size(0);
+  for (size_t i = 1; i < inputs.size(); ++i) {
+    TORCH_CHECK_VALUE(inputs[i].size(0) == batch, who,
+                      ": Inconsistent batch sizes found on inputs: input 0 ('",
+                      loaded_.inputs()[0].name, "') has ", batch, ", input ", i, " ('",
+                      loaded_.inputs()[i].name, "') has ", inputs[i].size(0));
+  }
+  return batch;
+}
+
+// The runtime of this process, as programs hold it.
+struct Runtime : torch::CustomClassHolder {
+  void initialize() const { initialize_runtime(); }
+  void set_default_neuron_cores(int64_t start, int64_t count) const {
+    neuron::set_default_neuron_cores(start, count);
+  }
+};
+
 TORCH_LIBRARY(neuron, library) {
+  library.class_<Runtime>("Runtime")
+      .def(torch::init<>())
+      .def("initialize", &Runtime::initialize)
+      .def("set_default_neuron_cores", &Runtime::set_default_neuron_cores);
   library.class_<Model>("Model")
       .def(torch::init(&Model::from_bytes))
       .def("neff", &Model::neff)
@@ -130,6 +178,12 @@ TORCH_LIBRARY(neuron, library) {
       .def("options", &Model::options)
       .def("input_names", &Model::input_names)
       .def("output_names", &Model::output_names)
+      .def("set_options", &Model::set_options)
+      .def("batch", &Model::batch)
+      .def("cores", &Model::cores)
+      .def("load", &Model::load)
+      .def("unload", &Model::unload)
+      .def("set_neuron_devices", &Model::set_neuron_devices)
       .def_pickle([](const c10::intrusive_ptr<Model>& model) { return model->state(); },
                   [](ModelState state) { return Model::from_state(std::move(state)); });
 
@@ -144,6 +198,12 @@ TORCH_LIBRARY(neuron, library) {
   library.def(torch::schema("forward_v2_1(Tensor[] _0, __torch__.torch.classes.neuron.Model _1)"
                             " -> Tensor", kHasSideEffects),
               torch::dispatch(kKernel, forward_v2_1));
+  library.def("_init_neuron() -> ()", initialize_runtime);
+  library.def("_load_neuron(__torch__.torch.classes.neuron.Model model) -> ()",
+              [](const c10::intrusive_ptr<Model>& model) { model->load(); });
+  library.def(torch::schema("_execute_neuron(__torch__.torch.classes.neuron.Model model,"
+                            " Tensor[] inputs) -> Tensor[]", kHasSideEffects),
+              torch::dispatch(kKernel, execute_neuron));
   library.def("_model_from_tensors(Tensor neff, Tensor metaneff, str options='{}')"
               " -> __torch__.torch.classes.neuron.Model",
               model_from_tensors);

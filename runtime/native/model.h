@@ -32,11 +32,21 @@ class Model : public torch::CustomClassHolder {
   std::vector<std::string> input_names() const { return names(loaded_.inputs()); }
   std::vector<std::string> output_names() const { return names(loaded_.outputs()); }
 
+  // How calls and loads go on, as JSON; saved with the model.
+  void set_options(const std::string& options);
+
+  int64_t batch() const { return loaded_.batch(); }
+  std::vector<int64_t> cores() const { return loaded_.cores(); }
+  void load() const { loaded_.load(); }
+  void unload() const { loaded_.unload(); }
+  void set_neuron_devices(int64_t start, int64_t count) const { loaded_.place(start, count); }
+
   // Checks count, device, dtype and shape, then runs. `who` is the operator to name in errors.
   std::vector<at::Tensor> forward(const char* who, at::TensorList inputs) const;
 
  private:
   static std::vector<std::string> names(const std::vector<TensorSpec>& specs);
+  int64_t batch_of(const char* who, at::TensorList inputs) const;
 
   at::Tensor neff_;
   at::Tensor metaneff_;

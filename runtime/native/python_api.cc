@@ -260,4 +260,11 @@ long long integer(const Ref& number) {
   return value;
 }
 
+Ref text_of(const std::string& text) {
+  return checked(
+      api().PyUnicode_FromStringAndSize(text.data(), static_cast<ssize_t>(text.size())));
+}
+
+Ref number(long long value) { return checked(api().PyLong_FromLongLong(value)); }
+
 }  // namespace neuron::python

@@ -86,6 +86,7 @@ constexpr int kMethodNoArguments = 4;
   X(ssize_t, PySequence_Size, (Object*))                                                 \
   X(Object*, PySequence_GetItem, (Object*, ssize_t))                                     \
   X(long long, PyLong_AsLongLong, (Object*))                                             \
+  X(Object*, PyLong_FromLongLong, (long long))                                           \
   X(Object*, PyUnicode_FromStringAndSize, (const char*, ssize_t))                        \
   X(const char*, PyUnicode_AsUTF8AndSize, (Object*, ssize_t*))                           \
   X(Object*, PyUnicode_Join, (Object*, Object*))                                         \
@@ -183,6 +184,8 @@ Ref attribute(const Ref& object, const char* name);
 Ref item(const Ref& sequence, ssize_t index);
 ssize_t length(const Ref& sequence);
 std::string text(const Ref& unicode);
+Ref text_of(const std::string& text);
 long long integer(const Ref& number);
+Ref number(long long value);
 
 }  // namespace neuron::python

@@ -1,0 +1,78 @@
+"""Where models are placed: on a range of cores, on all of them, or on the next in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from runtime.core import NeuronCore, machine
+
+# Names the cores when a model is loaded: only then is the environment read.
+Placement = Callable[[], Sequence[NeuronCore]]
+
+
+def next_core() -> Sequence[NeuronCore]:
+    """One core; successive loads go round the visible cores in linear order."""
+    return (machine().next_core(),)
+
+
+def all_cores() -> Sequence[NeuronCore]:
+    """Every core that is visible to this process."""
+    return machine().cores
+
+
+def cores(start: int = -1, count: int = -1) -> Sequence[NeuronCore]:
+    """`count` cores from `start` on; start -1 is where cores are least used, count -1 is one core.
+
+    Indices count within the cores that are visible to the process. Raises ValueError for cores it
+    does not have, NeuronRuntimeError where the runtime cannot be initialized.
+    """
+    every = machine().cores
+    if count < -1 or count == 0 or count > len(every):
+        raise ValueError(
+            f"nc_count must be -1 or between 1 and {len(every)}, the number of NeuronCores visible "
+            f"to this process, got {count}"
+        )
+    number = max(count, 1)
+    first = _least_used(every, number) if start == -1 else start
+    if first < 0 or first + number > len(every):
+        raise ValueError(
+            f"start_nc={start} with nc_count={count} must name NeuronCores visible to this process "
+            f"(0 to {len(every) - 1})"
+        )
+    return every[first : first + number]
+
+
+def _least_used(every: Sequence[NeuronCore], number: int) -> int:
+    """Where the run of `number` cores begins that has the fewest models, then the least memory."""
+
+    def load(first: int) -> tuple[int, int]:
+        run = every[first : first + number]
+        return sum(len(c.memory.models) for c in run), sum(c.memory.total for c in run)
+
+    return min(range(len(every) - number + 1), key=load)
+
+
+_default: Placement = next_core
+
+
+def default() -> Placement:
+    """Where a model is loaded that is not told where."""
+    return _default
+
+
+@contextmanager
+def placing(placement: Placement) -> Iterator[None]:
+    """Load models in this block, in whatever thread, where `placement` says."""
+    global _default
+    before, _default = _default, placement
+    try:
+        yield
+    finally:
+        _default = before
+
+
+def set_default(placement: Placement) -> None:
+    """Load models where `placement` says, from now on."""
+    global _default
+    _default = placement
