@@ -9,10 +9,32 @@ import sys
 import torch
 
 from runtime.library import ensure_loaded
+from torch_neuronx.calls import async_load, dynamic_batch, lazy_load, wrap_jit_load
+from torch_neuronx.placement import (
+    move_trace_to_device,
+    multicore_context,
+    neuron_cores,
+    neuron_cores_context,
+    set_multicore,
+    set_neuron_cores,
+)
 from torch_neuronx.version import __version__
 from torch_neuronx.xla_impl.trace import trace
 
 ensure_loaded()
+wrap_jit_load()
 torch.neuronx = sys.modules[__name__]  # type: ignore[attr-defined]  # the documents' spelling
 
-__all__ = ["__version__", "trace"]
+__all__ = [
+    "__version__",
+    "async_load",
+    "dynamic_batch",
+    "lazy_load",
+    "move_trace_to_device",
+    "multicore_context",
+    "neuron_cores",
+    "neuron_cores_context",
+    "set_multicore",
+    "set_neuron_cores",
+    "trace",
+]

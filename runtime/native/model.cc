@@ -64,6 +64,9 @@ at::Tensor admit(const char* who, size_t position, const TensorSpec& spec, const
     sizes = sizes.slice(1);
   }
   if (given.scalar_type() != spec.dtype || sizes != declared) {
+    TORCH_CHECK_VALUE(!any_batch, who, ": dynamic batching: input ", position, " ('", spec.name,
+                      "') was compiled for ", type_text(spec.dtype, spec.shape),
+                      " and may differ from it in dimension 0 only, got ", type_of(given));
     refuse_input(who, position, spec, type_of(given));
   }
   if (given.is_contiguous() && !given.is_conj() && !given.is_neg()) {
@@ -151,7 +154,7 @@ int64_t Model::batch_of(const char* who, at::TensorList inputs) const {
   const int64_t batch = inputs[0].size(0);
   for (size_t i = 1; i < inputs.size(); ++i) {
     TORCH_CHECK_VALUE(inputs[i].size(0) == batch, who,
-                      ": Inconsistent batch sizes found on inputs: input 0 ('",
+                      ": dynamic batching: Inconsistent batch sizes found on inputs: input 0 ('",
                       loaded_.inputs()[0].name, "') has ", batch, ", input ", i, " ('",
                       loaded_.inputs()[i].name, "') has ", inputs[i].size(0));
   }
