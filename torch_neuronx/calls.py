@@ -31,6 +31,11 @@ def dynamic_batch(neuron_script: torch.jit.ScriptModule) -> torch.jit.ScriptModu
     return with_batch_errors(neuron_script)
 
 
+def set_dynamic_batching(trace: torch.jit.ScriptModule, enable: bool) -> None:
+    """Allow or forbid other batch sizes than the traced one."""
+    _set_option(trace, "dynamic_batch", enable)
+
+
 def lazy_load(trace: torch.jit.ScriptModule, enable_lazy_load: bool = True) -> None:
     """Have a saved trace load its model at the first call rather than at torch.jit.load."""
     _set_option(trace, "lazy_load", enable_lazy_load)
