@@ -34,16 +34,23 @@ MANIFEST_LIMIT = 1 << 24  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Neff:
-    """A NEFF that was read: its header and its program, with the weights bound."""
+    """A NEFF that was read: its header and its program, with the weights bound.
+
+    `verified` says whether its contents were found to have the hash in its header.
+    """
 
     header: Header
     program: Program
+    verified: bool = True
 
 
-def write_neff(program: Program, *, compress: bool = True) -> np.ndarray:
+def write_neff(
+    program: Program, *, compress: bool = True, logical_cores: int = 1
+) -> np.ndarray:
     """The file's bytes, as uint8; with `compress`, fewer where that pays.
 
-    Equal programs give equal bytes.
+    `logical_cores` is how many physical cores make one logical core. Equal programs give equal
+    bytes.
     """
     files = _files_of(program)
     sizes = [(name, sum(map(len, parts))) for name, parts in files.items()]
@@ -53,7 +60,7 @@ def write_neff(program: Program, *, compress: bool = True) -> np.ndarray:
         contents = [gzipped(contents)]
     out = joined([bytes(HEADER_SIZE), *contents])
     digest = hashlib.sha256(out.data[HEADER_SIZE:]).digest()
-    header = Header(program.name, digest, len(out) - HEADER_SIZE)
+    header = Header(program.name, digest, len(out) - HEADER_SIZE, lnc_size=logical_cores)
     out[:HEADER_SIZE] = np.frombuffer(header.pack(), np.uint8)
     return out
 
@@ -92,15 +99,16 @@ def _npy_header(shape: Shape) -> bytes:
     return header.getvalue()
 
 
-def read_neff(data: bytes | bytearray | memoryview) -> Neff:
+def read_neff(data: bytes | bytearray | memoryview, *, verify: bool = True) -> Neff:
     """Read a file, checking everything before it is used; weights are views where they can be.
 
+    Without `verify` the contents are not compared with the hash in the header, which takes time.
     Raises NeffError for a file that is damaged, foreign, or needs more memory than there is.
     """
     view = memoryview(data).cast("B").toreadonly()
     header = read_header(view)
     contents = view[HEADER_SIZE:]
-    if hashlib.sha256(contents).digest() != header.digest:
+    if verify and hashlib.sha256(contents).digest() != header.digest:
         raise NeffError("neff: the contents do not have the hash that the header announces")
     try:
         files = _read_files(contents)
@@ -112,7 +120,7 @@ def read_neff(data: bytes | bytearray | memoryview) -> Neff:
         if isinstance(error, NeffError):
             raise
         raise NeffError(f"neff: the contents cannot be read: {error!r}") from error
-    return Neff(header, program)
+    return Neff(header, program, verify)
 
 
 def _read_files(contents: memoryview) -> dict[str, np.ndarray]:

@@ -80,7 +80,9 @@ def read_header(data: memoryview) -> Header:
         )
     if (major, minor) != NEFF_VERSION:
         supported = ".".join(map(str, NEFF_VERSION))
-        raise NeffVersionError(f"NEFF version mismatch supported: {supported} received: {major}.{minor}")
+        raise NeffVersionError(
+            f"NEFF version mismatch supported: {supported} received: {major}.{minor}"
+        )
     if features & ~SUPPORTED_FEATURES:
         raise NeffVersionError(
             f"NEFF version: {major}.{minor}, features: {features:#x} are not supported.  "

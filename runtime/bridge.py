@@ -12,8 +12,10 @@ import numpy as np
 
 from neff.container import Neff
 from runtime import placement
+from runtime.core import NeuronCore, in_child, refuse_child
 from runtime.executable import specs
 from runtime.model import Model, load_file, read
+from runtime.nrt.tensor import allocated
 from runtime.placement import Placement
 
 
@@ -45,16 +47,20 @@ class Handle:
         self._loading = threading.RLock()
         self._model: Model | None = None
         self._background: Future[Model] | None = None
-        how = Options.parse(options)
-        if how.async_load:
-            self._load_in_background()
-        elif not how.lazy_load:
+        if Options.parse(options).lazy_load:
+            return
+        if self._in_background:
+            self._load_in_background(self._placement)
+        else:
             self.load()
 
     @property
     def cores(self) -> tuple[int, ...]:
         """The cores the model is on; none before it is loaded."""
-        return self._model.cores if self._model is not None else ()
+        background, model = self._background, self._model
+        if background is not None and background.done() and background.exception() is None:
+            model = background.result()
+        return model.cores if model is not None else ()
 
     @property
     def batch(self) -> int:
@@ -62,10 +68,14 @@ class Handle:
         sizes = {spec[2][0] if spec[2] else -1 for spec in (*self.inputs, *self.outputs)}
         return sizes.pop() if len(sizes) == 1 else -1
 
-    def configure(self, options: str) -> None:
-        """Change how calls and later loads go on. Raises ValueError for an unknown option, and for
-        dynamic batching of a model whose tensors do not all have the batch in dimension 0."""
-        dynamic = Options.parse(options).dynamic_batch
+    def configure(self, options: str) -> bool:
+        """Change how calls and later loads go on; returns whether calls may have any batch.
+
+        Raises ValueError for an unknown option, and for dynamic batching of a model whose tensors
+        do not all have the batch in dimension 0.
+        """
+        asked = Options.parse(options)
+        dynamic = asked.dynamic_batch
         if dynamic and (self.batch < 1 or not self.inputs):
             shapes = [f"{name} {list(sizes)}" for name, _, sizes in (*self.inputs, *self.outputs)]
             raise ValueError(
@@ -73,12 +83,19 @@ class Handle:
                 + ", ".join(shapes)
             )
         self.dynamic_batch = dynamic
+        self._in_background = asked.async_load
+        return dynamic
 
     def load(self) -> Model:
-        """Load where that was not done before; wait where it is being done."""
+        """Load where that was not done before; wait where it is being done.
+
+        An error of a load in the background is raised once: the next call loads anew.
+        """
+        refuse_child("nrt_load")  # the lock may be held by a thread of the parent's
         with self._loading:
-            if self._background is not None:
-                self._model, self._background = self._background.result(), None
+            background, self._background = self._background, None
+            if background is not None:
+                self._model = background.result()
             if self._model is None:
                 self._model = load_file(self._file, self._placement())
             return self._model
@@ -88,8 +105,13 @@ class Handle:
         self.place_on(lambda: placement.cores(start, count))
 
     def place_on(self, where: Placement) -> None:
+        """Load where `where` says, or move there; later loads go there too."""
+        refuse_child("nrt_load")
         with self._loading:
-            if self._model is None and self._background is None:
+            if self._model is None and self._in_background:
+                self._load_in_background(where)
+                self._placement = where
+            elif self._model is None and self._background is None:
                 self._placement = where
                 self.load()
             else:
@@ -106,28 +128,45 @@ class Handle:
 
     def unload(self) -> None:
         """Give the device's memory back; a later call loads the model anew."""
+        if in_child():  # nothing of the parent's is the child's to give back
+            return
         with self._loading:
             if self._background is not None:
-                self._background.exception()  # whatever became of it, it has ended
-                if self._background.exception() is None:
-                    self._model = self._background.result()
-                self._background = None
+                background, self._background = self._background, None
+                if background.exception() is None:  # waits until it has ended
+                    self._model = background.result()
             if self._model is not None:
                 self._model.unload()
                 self._model = None
 
-    def _load_in_background(self) -> None:
-        cores = self._placement()  # now, so that models take their turns in the order of their loads
-        future: Future[Model] = Future()
+    def _load_in_background(self, where: Placement) -> None:
+        """Load, or move what is being loaded, in a thread."""
+        cores = where()  # now, so that models take their turns in the order of their loads
+        before, future = self._background, Future[Model]()
 
         def run() -> None:
             try:
-                future.set_result(load_file(self._file, cores))
+                future.set_result(_loaded_or_moved(self._file, before, cores))
             except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
                 future.set_exception(error)
 
         self._background = future
         threading.Thread(target=run, name="neuron-load", daemon=True).start()
+
+
+def _loaded_or_moved(
+    file: Neff, before: Future[Model] | None, cores: Sequence[NeuronCore]
+) -> Model:
+    """A model on these cores: the one that is being loaded, where there is one."""
+    if before is None or before.exception() is not None:
+        return load_file(file, cores)
+    model = before.result()
+    try:
+        model.place(cores)
+    except BaseException:
+        model.unload()
+        raise
+    return model
 
 
 def load(neff: memoryview, metaneff: memoryview, options: str) -> Handle:
@@ -138,6 +177,14 @@ def load(neff: memoryview, metaneff: memoryview, options: str) -> Handle:
 def initialize() -> None:
     """Take the NeuronCores of this process, as the first load does."""
     placement.all_cores()
+
+
+def to_core(data: memoryview, core: int) -> np.ndarray:
+    """A copy of bytes, in the account of a core's memory for as long as anything refers to it."""
+    (home,) = placement.cores(core, 1)
+    made = allocated(len(data), home)
+    made[:] = np.frombuffer(data, np.uint8)
+    return made
 
 
 def set_default_cores(start: int, count: int) -> None:

@@ -6,45 +6,56 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 
 from neff.targets import TARGETS
 from runtime import faults
-from runtime.hardware import INSTANCES, Instance
+from runtime.layout import Layout, layout
 from runtime.logs import Level, log
-from runtime.memory import MIB, Account, Needs, Usage
+from runtime.memory import MICROCODE, Account, Needs, in_units
+from runtime.memory_report import memory_table, write_report
 from runtime.reservation import Holder, Reservation, directory, holders
-from runtime.settings import is_set, setting, switched_on
+from runtime.settings import is_set, number, setting, switched_on
 from runtime.status import NeuronRuntimeError, Status
 from runtime.version import RUNTIME_VERSION
 from runtime.visible import Request, request
 
 GIB = 1 << 30
+SHOWN = 120  # characters of a command in an error
 
 
 @dataclass(slots=True, eq=False)
 class NeuronCore:
     """An emulated NeuronCore. `queue` is held while a model executes on it.
 
-    `index` counts within the process's visible cores, `position` within the machine.
+    `index` counts within the process's visible cores, `position` within the machine; `stack` is
+    the part of its device's memory that it uses, `reports` where a report of it is left, and
+    `on_device` the accounts of all visible cores of its device.
     """
 
     index: int
     position: int
     device: int
     memory: Account
+    stack: int = 0
+    reports: Path | None = None
+    on_device: list[Account] = field(default_factory=list)
     queue: threading.Lock = field(default_factory=threading.Lock)
     executions: int = 0
+
+    @property
+    def name(self) -> str:
+        """Where it is in the machine, as the runtime's messages say it."""
+        return f"ND {self.device}:NC {self.position}"
 
     def add_model(self, key: object, needs: Needs) -> None:
         """Take device memory for a model. Raises NeuronRuntimeError (NRT_RESOURCE) if too little
         is left; the message holds the table of what is in use."""
         if not self.memory.add_model(key, needs):
-            size = needs.code + needs.constants + needs.tensors
-            raise self._out_of_memory("nrt_load", size, f"model {needs.name}")
+            raise self._out_of_memory("nrt_load", needs.own, f"model {needs.name}")
 
     def add_tensor(self, size: int) -> None:
         """Take device memory for a tensor of the caller's. Raises like `add_model`."""
@@ -52,101 +63,105 @@ class NeuronCore:
             raise self._out_of_memory("nrt_tensor_allocate", size, "tensors")
 
     def _out_of_memory(self, call: str, size: int, usage: str) -> NeuronRuntimeError:
-        where = f"ND {self.device}:NC {self.position}"
-        failed = f"Failed to allocate {size / GIB:.3f}GB (alignment: none, usage: {usage}) on {where}"
-        table = memory_table(self)
+        amount = f"{size / GIB:.3f}GB" if size >= GIB else in_units(size)
+        failed = f"Failed to allocate {amount} (alignment: none, usage: {usage}) on {self.name}"
+        table = memory_table(self.device, self.position, self.memory, self.on_device)
         log(Level.ERROR, "TDRV", "log_dev_mem", failed)
-        log(Level.ERROR, "TDRV", "log_dev_mem_usage_table", table)
+        if switched_on("NEURON_RT_ENABLE_DEVICE_MEMORY_OOM_LOG"):
+            log(Level.ERROR, "TDRV", "log_dev_mem_usage_table", table)
+            if self.reports is not None:
+                write_report(self.reports, self.device, self.stack, f"{failed}\n{table}")
         return NeuronRuntimeError(call, Status.NRT_RESOURCE, f"{failed}\n{table}")
-
-
-def memory_table(core: NeuronCore) -> str:
-    """What is in use on a core, for the core and for each model on it, in MiB."""
-    columns = list(Usage)
-    header = " | ".join(["where".ljust(24), "TOTAL".rjust(9), *(c.rjust(17) for c in columns)])
-
-    def row(name: str, used: dict[Usage, int]) -> str:
-        cells = [f"{sum(used.values()) / MIB:9.1f}", *(f"{used[c] / MIB:17.1f}" for c in columns)]
-        return " | ".join([name[:24].ljust(24), *cells])
-
-    rows = [row(f"ND {core.device} NC {core.position}", core.memory.used)]
-    for m in core.memory.models:
-        parts = (m.code, m.constants, m.tensors, m.scratchpad)
-        rows.append(row(f"  {m.name}", dict(zip(columns, parts, strict=True))))
-    limit = f"limit {core.memory.limit / MIB:.1f} MiB"
-    return "\n".join([f"Displaying Current Memory Utilization (MiB, {limit}):", header, *rows])
 
 
 class Machine:
     """The cores this process may use, given to models in linear order, round and round."""
 
     def __init__(self) -> None:
-        self.instance_type = setting("NEURON_EMULATOR_INSTANCE_TYPE")
-        self.instance = INSTANCES[self.instance_type]
-        self._reservation = Reservation(directory(self.instance_type))
+        self.layout = layout()
         asked = request(
-            setting("NEURON_RT_VISIBLE_CORES"),
-            setting("NEURON_RT_NUM_CORES"),
-            self.instance.cores,
+            setting("NEURON_RT_VISIBLE_CORES"), setting("NEURON_RT_NUM_CORES"), self.layout.cores
         )
-        positions = self._claim(asked)
+        exclusive = setting("NEURON_EMULATOR_EXCLUSIVE_CORES") == "always" or asked.exclusive
+        faults.read_environment()  # before anything is held: it may raise
+        _answer_settings_without_effect()
+        self._directory = directory(self.layout.instance_type)
+        self._reservation = Reservation(self._directory)
+        positions = self._claim(asked, exclusive)
         self.cores = tuple(self._core(n, position) for n, position in enumerate(positions))
-        self.exec_timeout = float(setting("NEURON_RT_EXEC_TIMEOUT") or self.instance.exec_timeout)
+        for core in self.cores:
+            core.on_device += [c.memory for c in self.cores if c.device == core.device]
         self._turn = count()
-        faults.read_environment()
 
     def _core(self, index: int, position: int) -> NeuronCore:
-        device = position // self.instance.cores_per_device
-        return NeuronCore(index, position, device, Account(self.instance.memory_per_core))
+        here = self.layout
+        account = Account(here.memory_per_core, MICROCODE * here.logical)
+        stack = here.memory_stack(position)
+        return NeuronCore(index, position, here.device(position), account, stack, self._directory)
 
-    def _claim(self, asked: Request) -> range:
+    def _claim(self, asked: Request, exclusive: bool) -> Sequence[int]:
         """Hold the cores this process asks for, and note who it is.
 
-        A process that asks for none in particular may use all that nobody holds: unlike on the
-        hardware it holds none of them, so that several such processes can share the machine,
-        unless NEURON_EMULATOR_EXCLUSIVE_CORES is `always`.
+        A process that asks for none in particular uses all of them: unlike on the hardware it
+        does not hold them, so that several such processes can share the machine, unless
+        NEURON_EMULATOR_EXCLUSIVE_CORES is `always`. It is refused where another holds one.
         """
-        every = range(self.instance.cores)
-        exclusive = asked.exclusive or setting("NEURON_EMULATOR_EXCLUSIVE_CORES") == "always"
+        every = range(self.layout.cores)
+        cores = asked.cores or every
         if asked.count:
-            cores = self._reservation.take_any(asked.count, self.instance.cores)
-            if cores is None:
-                raise self._not_available(f"{asked.count} NeuronCores", every)
+            found = self._reservation.take_any(asked.count, len(every))
+            if found is None:
+                raise self._not_available(str(asked.count), every)
+            cores = found
         else:
-            cores = asked.cores or every
             take = self._reservation.take if exclusive else self._reservation.held_by_others
-            if taken := take(cores):
-                raise self._not_available(f"nc{cores[0]}-nc{cores[-1]}", taken)
-        self._reservation.describe(_this_process(tuple(cores), exclusive))
+            if take(cores):
+                raise self._not_available(f"nc{cores[0]}-nc{cores[-1]}", cores)
+        try:
+            self._reservation.describe(_this_process(tuple(cores), exclusive))
+        except BaseException:
+            self._reservation.release()
+            raise
         return cores
 
-    def _not_available(self, requested: str, taken: range | list[int]) -> NeuronRuntimeError:
-        machine = directory(self.instance_type)
-        others = [h for h in holders(machine) if h.exclusive and set(h.cores) & set(taken)]
-        free = self.instance.cores - len({c for h in holders(machine) if h.exclusive for c in h.cores})
+    def _not_available(self, requested: str, among: Sequence[int]) -> NeuronRuntimeError:
+        others = [
+            h for h in holders(self._directory) if h.exclusive and not set(among).isdisjoint(h.cores)
+        ]
+        free = len(set(among).difference(*(h.cores for h in others)))
         said = f"NeuronCore(s) not available - Requested:{requested} Available:{free}"
         log(Level.ERROR, "NRT", "nrt_allocate_neuron_cores", said)
         names = [
-            f"\n  NeuronCores {', '.join(map(str, h.cores))} are held by process {h.pid}: {h.command}"
+            f"\n  nc{h.cores[0]}-nc{h.cores[-1]} held by process {h.pid}: "
+            + " ".join(h.command.split())[:SHOWN]
             for h in others
         ]
         return NeuronRuntimeError("nrt_init", Status.NRT_RESOURCE, said + "".join(names))
 
-    def check_target(self, target: str) -> None:
-        """Refuse a program for another kind of NeuronCore than this machine has.
+    def check_target(self, target: str, logical: int) -> None:
+        """Refuse a program for another kind of NeuronCore than this machine has, or for logical
+        cores of another number of physical ones.
 
         Where no instance type was asked for, the machine is of any kind: it runs, with a warning.
         Raises NeuronRuntimeError (NRT_UNSUPPORTED_NEFF_VERSION).
         """
-        needed = TARGETS[target].chip.core
-        if needed == self.instance.core:
+        needed, here = TARGETS[target].chip.core, self.layout
+        core = here.instance.core
+        if needed != core:
+            message = (
+                f"the NEFF was compiled for {target} (NeuronCore-v{needed}), "
+                f"{here.instance_type} has NeuronCore-v{core}"
+            )
+            old = needed < core and switched_on("NEURON_RT_ALLOW_LEGACY_NEFF")
+        elif logical != here.logical:
+            message = (
+                f"the NEFF was compiled for logical cores of {logical} physical ones, "
+                f"this process has logical cores of {here.logical} (NEURON_LOGICAL_NC_CONFIG)"
+            )
+            old = False
+        else:
             return
-        message = (
-            f"the NEFF was compiled for {target} (NeuronCore-{needed}), {self.instance_type} has "
-            f"NeuronCore-{self.instance.core}"
-        )
-        legacy = needed < self.instance.core and switched_on("NEURON_RT_ALLOW_LEGACY_NEFF")
-        if legacy or not is_set("NEURON_EMULATOR_INSTANCE_TYPE"):
+        if old or not is_set("NEURON_EMULATOR_INSTANCE_TYPE"):
             log(Level.WARNING, "NEFF", "neff_parse", message)
             return
         log(Level.ERROR, "NEFF", "neff_parse", message)
@@ -155,13 +170,21 @@ class Machine:
     def next_core(self) -> NeuronCore:
         return self.cores[next(self._turn) % len(self.cores)]
 
-    def least_used(self) -> NeuronCore:
-        """The core with the fewest models, and of those the one with the least memory in use."""
-        return min(self.cores, key=lambda c: (len(c.memory.models), c.memory.total, c.index))
-
     def close(self) -> None:
         """Give the cores back to other processes."""
         self._reservation.release()
+
+    def abandon(self) -> None:
+        """Let go of what a forked child has inherited; its parent goes on holding the cores."""
+        self._reservation.abandon()
+
+
+def _answer_settings_without_effect() -> None:
+    """Refuse their unknown values, and say what a user may expect of them in vain."""
+    switched_on("NEURON_RT_MULTI_INSTANCE_SHARED_WEIGHTS")
+    name = "NEURON_RT_ASYNC_EXEC_MAX_INFLIGHT_REQUESTS"
+    if number(name):
+        log(Level.WARNING, "NRT", "nrt_init", f"{name} has no effect: executions are synchronous")
 
 
 def _this_process(cores: tuple[int, ...], exclusive: bool) -> Holder:
@@ -172,6 +195,7 @@ def _this_process(cores: tuple[int, ...], exclusive: bool) -> Holder:
 
 
 _machine: Machine | None = None
+_started = False  # whether this process ever had a machine
 _child = False
 _lock = threading.Lock()
 
@@ -182,13 +206,14 @@ def machine() -> Machine:
     Raises NeuronRuntimeError where the cores cannot be had, and in a process forked from one that
     had initialized the runtime.
     """
-    global _machine
-    if _machine is not None and not _child:
+    global _machine, _started
+    refuse_child("nrt_init")
+    if _machine is not None:
         return _machine
     with _lock:
-        refuse_child("nrt_init")
         if _machine is None:
             _machine = Machine()
+            _started = True
         return _machine
 
 
@@ -200,11 +225,18 @@ def close() -> None:
     """Forget the machine and give its cores back; the next call that needs one reads the
     environment anew. Models must have been unloaded."""
     global _machine
+    refuse_child("nrt_close")
     with _lock:
-        refuse_child("nrt_close")
         if _machine is not None:
             _machine.close()
+            faults.forget_environment()
         _machine = None
+
+
+def in_child() -> bool:
+    """Whether this process was forked from one that had initialized the runtime: its locks may be
+    held by threads that are not there, and no model can run."""
+    return _child
 
 
 def refuse_child(call: str) -> None:
@@ -221,11 +253,11 @@ def refuse_child(call: str) -> None:
 
 
 def _after_fork() -> None:
+    """XLA's threads are not copied either, so that even a closed runtime cannot start anew."""
     global _child, _lock
-    _lock = threading.Lock()
+    _child, _lock = _started, threading.Lock()
     if _machine is not None:
-        _child = True
-        _machine.close()  # the parent's descriptors still hold what the parent holds
+        _machine.abandon()
 
 
 os.register_at_fork(after_in_child=_after_fork)

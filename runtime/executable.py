@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
 
 from neff.container import Neff
-from neff.program import Kind, Program, Variable
+from neff.program import NARROWED, Kind, Program, Variable
 from runtime.bounds import Bounds
 from runtime.interpreter import interpret
 from runtime.memory import Needs
+from runtime.rounding import NEAREST, Rounding, rounding_in_force
+from runtime.settings import switched_on
 
+# XLA must not leave out the rounding of a value that it would widen again.
+COMPILER_OPTIONS = {"xla_allow_excess_precision": False}
 # What the tensor of an element type is called in torch.
 TORCH_TYPES = {
     "pred": "bool",
@@ -51,20 +55,24 @@ class Made:
     state: State
     out_of_bounds: jax.Array | None  # whether a gather or scatter left its operand
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for the result to be there; False after `seconds`."""
-        deadline = time.monotonic() + seconds
-        pause = 1e-5
-        while not all(a.is_ready() for a in (*self.outputs, *self.state)):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(pause)
-            pause = min(2 * pause, 1e-3)
-        return True
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What the environment may change in a program when it is compiled for the cores."""
+
+    rounding: Rounding = NEAREST
+    check_bounds: bool = True
+
+    @staticmethod
+    def in_force() -> Mode:
+        """What the environment asks of a model that is loaded now."""
+        return Mode(rounding_in_force(), switched_on("NEURON_EMULATOR_CHECK_BOUNDS"))
 
 
 def _spec(variable: Variable) -> TensorSpec:
-    return variable.name, TORCH_TYPES[variable.shape.dtype], variable.shape.dims
+    """A variable in torch's words; a type that torch has no tensors of keeps HLO's name."""
+    dtype = variable.shape.dtype
+    return variable.name, TORCH_TYPES.get(dtype, dtype), variable.shape.dims
 
 
 def specs(program: Program) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -79,15 +87,15 @@ def returned(program: Program) -> list[int]:
     return [n for n in range(len(program.outputs)) if n not in kept]
 
 
-def _device_array(array: np.ndarray) -> jax.Array:
-    """An array on the device; on the CPU, the host's memory itself where it is aligned."""
-    return jax.device_put(array, jax.devices("cpu")[0], may_alias=True)
+def on_device(array: np.ndarray, alias: bool = True) -> jax.Array:
+    """An array on the device; with `alias`, the host's memory itself where it is aligned."""
+    return jax.device_put(array, jax.devices("cpu")[0], may_alias=alias)
 
 
 class Executable:
     """What all cores that a program is loaded on have in common. Safe to call from any thread."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, mode: Mode) -> None:
         self.program = program
         kinds = [v.kind for v in program.inputs]
         self._called = [n for n, k in enumerate(kinds) if k is Kind.INPUT]
@@ -98,27 +106,27 @@ class Executable:
         self.inputs, self.outputs = specs(program)
         self.returned = tuple(program.outputs[n].shape for n in self._returned)
         self.called = tuple(program.inputs[n].shape for n in self._called)
+        self.narrowed = _narrowed_inputs(program, self._called)
         self.loops = any(i.op == "while" for f in program.functions for i in f.instructions)
         self.needs = self._needs()
         with jax.enable_x64(True):
-            self._place()
+            self._place(mode)
 
     def _needs(self) -> Needs:
         p = self.program
         states = sum(p.inputs[n].shape.bytes for n in self._states)
         moved = sum(p.inputs[n].shape.bytes for n in self._called)
         moved += sum(p.outputs[n].shape.bytes for n in self._returned)
-        bound = {w.digest: w.shape.bytes for v in p.inputs if (w := v.weight) is not None}
-        initial = {p.inputs[n].weight.digest for n in self._states}  # type: ignore[union-attr]
-        constants = sum(size for digest, size in bound.items() if digest not in initial)
+        weights = [v.weight for v in p.inputs if v.kind is not Kind.STATE and v.weight is not None]
+        constants = sum({w.digest: w.shape.bytes for w in weights}.values())
         code = INSTRUCTION_BYTES * sum(len(f.instructions) for f in p.functions)
         return Needs(p.name, code, constants, states + moved, p.scratchpad)
 
-    def _place(self) -> None:
+    def _place(self, mode: Mode) -> None:
         """Put weights and states on the device, each once, and compile the program for it."""
-        on_core = {d: _device_array(w.array) for d, w in self.program.weights.items()}
+        placed = {d: on_device(w.array) for d, w in self.program.weights.items()}
         bound = {
-            n: on_core[v.weight.digest]
+            n: placed[v.weight.digest]
             for n, v in enumerate(self.program.inputs)
             if v.weight is not None
         }
@@ -127,43 +135,74 @@ class Executable:
         self.initial_state: State = tuple(bound[n] for n in self._states)
         order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
         position = [order[n] for n in range(len(self.program.inputs))]
-        arguments = [
-            jax.ShapeDtypeStruct(
-                self.program.inputs[n].shape.dims, self.program.inputs[n].shape.numpy
-            )
-            for n in order
-        ]
-        self._run = jax.jit(partial(_run, self.program, position), keep_unused=True)
-        self._run.lower(*arguments).compile()
+        called = [jax.ShapeDtypeStruct(s.dims, s.numpy) for s in self.called]
+        run = partial(_run, self.program, position, mode)
+        self._run = jax.jit(run, keep_unused=True, compiler_options=COMPILER_OPTIONS)
+        # States and weights themselves: a call on a device's arrays is another executable.
+        self._run.lower(*called, *self.initial_state, *self._weights).compile()
 
-    def start(self, arrays: Sequence[np.ndarray], state: State) -> Made:
+    def start(self, arrays: Sequence[Any], state: State) -> Made:
         """Begin to run, with one array for each of `inputs`; the result may still be computed."""
         with jax.enable_x64(True):
             made, outside = self._run(*arrays, *state, *self._weights)
-        outputs = tuple(made[n] for n in self._returned)
-        return Made(outputs, tuple(made[n] for n in self._kept), outside)
+        outputs = tuple([made[n] for n in self._returned])
+        return Made(outputs, tuple([made[n] for n in self._kept]), outside)
 
 
 def _run(
-    program: Program, position: list[int], *arguments: jax.Array
+    program: Program, position: list[int], mode: Mode, *arguments: jax.Array
 ) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
     bounds = Bounds()
-    made = interpret(program, tuple(arguments[p] for p in position), bounds)
+    watch = bounds if mode.check_bounds else None
+    made = interpret(program, tuple(arguments[p] for p in position), mode.rounding, watch)
     return made, bounds.exceeded
 
 
+def _narrowed_inputs(program: Program, called: list[int]) -> tuple[tuple[int, int, int], ...]:
+    """The inputs of a call whose 64-bit integers are cut off, the least and greatest that fit."""
+    main = program.main
+    found = {
+        main.instructions[i.operands[0]]["number"]: np.iinfo(i.array.numpy)
+        for i in main.instructions
+        if i.op == "convert" and i.attrs == NARROWED
+    }
+    return tuple(
+        (n, int(found[number].min), int(found[number].max))
+        for n, number in enumerate(called)
+        if number in found
+    )
+
+
+class _Turn:
+    """Held while an executable is being made."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
 # Equal files share an executable for as long as a model uses it.
-_cache: weakref.WeakValueDictionary[bytes, Executable] = weakref.WeakValueDictionary()
+_Key = tuple[bytes, bool]
+_cache: weakref.WeakValueDictionary[_Key, Executable] = weakref.WeakValueDictionary()
+_turns: weakref.WeakValueDictionary[_Key, _Turn] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
 
-def executable(neff: Neff) -> Executable:
+def executable(neff: Neff, mode: Mode) -> Executable:
     """The executable of a NEFF: that of an equal one that is loaded, where there is one.
 
-    The first load compiles while others of the same file wait for it.
+    The first load compiles while others of the same file wait for it. A file that was not
+    compared with its hash may equal no other with that hash, and a load that rounds by chance
+    begins its series of random numbers anew: their executables are their own.
     """
+    if not neff.verified or mode.rounding.seed is not None:
+        return Executable(neff.program, mode)
+    key = (neff.header.digest, mode.check_bounds)
     with _lock:
-        found = _cache.get(neff.header.digest)
+        turn = _turns.get(key)
+        if turn is None:
+            turn = _turns[key] = _Turn()
+    with turn.lock:
+        found = _cache.get(key)
         if found is None:
-            found = _cache[neff.header.digest] = Executable(neff.program)
+            found = _cache[key] = Executable(neff.program, mode)
         return found

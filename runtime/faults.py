@@ -100,23 +100,38 @@ def inject_fault(
     `status` is a name or number of `runtime.status.Status`. Raises ValueError for an unknown one.
     """
     fault = Fault(call, nth, core, times, _status(status), delay, nan)
-    _put(add=(fault,))
+    global _active
+    with _changing:
+        _active = (*_active, fault)
     try:
         yield fault
     finally:
-        _put(remove=fault)
-
-
-def _put(add: tuple[Fault, ...] = (), remove: Fault | None = None) -> None:
-    global _active
-    with _changing:
-        _active = (*(f for f in _active if f is not remove), *add)
+        with _changing:
+            _active = tuple(f for f in _active if f is not fault)
 
 
 def read_environment() -> None:
-    """Put the faults of NEURON_EMULATOR_FAULTS in place. Raises ValueError for what is none."""
+    """Put the faults of NEURON_EMULATOR_FAULTS in place, in the stead of those put there before.
+
+    Raises ValueError for what is none.
+    """
     text = setting("NEURON_EMULATOR_FAULTS")
-    _put(add=tuple(parse_fault(part) for part in text.split(";") if part.strip()))
+    _put_from_environment(tuple(parse_fault(part) for part in text.split(";") if part.strip()))
+
+
+def forget_environment() -> None:
+    """Take away the faults of NEURON_EMULATOR_FAULTS."""
+    _put_from_environment(())
+
+
+_from_environment: tuple[Fault, ...] = ()
+
+
+def _put_from_environment(faults: tuple[Fault, ...]) -> None:
+    global _active, _from_environment
+    with _changing:
+        _active = (*faults, *(f for f in _active if all(f is not e for e in _from_environment)))
+        _from_environment = faults
 
 
 def parse_fault(text: str) -> Fault:

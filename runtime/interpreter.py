@@ -9,9 +9,12 @@ from neff.printing import quote
 from neff.program import Function, Instruction, Program
 from runtime.kernels import KERNELS
 from runtime.kernels.kind import Body, UnsupportedFormError, Value
+from runtime.rounding import CONTROL, NEAREST, Rounding, compute
 
-# Attributes any instruction may carry: notes of a framework or of another compiler.
+# Attributes any instruction may carry: notes of a framework or of another compiler. To a custom
+# call its configuration is an argument.
 NOTES = ("backend_config", "frontend_attributes", "sharding")
+CONFIGURED = {("custom-call", "backend_config")}
 
 
 class UnsupportedInstructionError(NotImplementedError):
@@ -22,22 +25,28 @@ Watch = Callable[[Instruction, Sequence[Value]], None]
 
 
 def interpret(
-    program: Program, arguments: tuple[Value, ...], watch: Watch | None = None
+    program: Program,
+    arguments: tuple[Value, ...],
+    rounding: Rounding = NEAREST,
+    watch: Watch | None = None,
 ) -> tuple[Value, ...]:
     """The outputs of a program for one value per input, in order.
 
     `watch` sees each instruction of the entry function with the values of its operands.
     """
-    return _call({f.name: f for f in program.functions}, program.main, arguments, watch)
+    functions = {f.name: f for f in program.functions}
+    return _call(functions, rounding, program.main, arguments, watch)
 
 
 def _call(
     functions: Mapping[str, Function],
+    rounding: Rounding,
     function: Function,
     arguments: tuple[Value, ...],
     watch: Watch | None = None,
 ) -> tuple[Value, ...]:
     values: list[Value] = []
+    rounding = rounding.entered()
     for position, i in function.numbered():
         if i.op == "parameter":
             values.append(arguments[i["number"]])
@@ -45,26 +54,30 @@ def _call(
         operands = [values[o] for o in i.operands]
         if watch is not None:
             watch(i, operands)
-        values.append(evaluate(functions, i, position, operands))
+        values.append(evaluate(functions, i, position, operands, rounding))
     return tuple(values[r] for r in function.results)
 
 
 def evaluate(
-    functions: Mapping[str, Function], i: Instruction, position: int, operands: Sequence[Value]
+    functions: Mapping[str, Function],
+    i: Instruction,
+    position: int,
+    operands: Sequence[Value],
+    rounding: Rounding = NEAREST,
 ) -> Value:
     """The value of one instruction, not a parameter, for the values of its operands."""
     keywords = dict(i.attrs)
     for note in NOTES:
-        keywords.pop(note, None)
+        if (i.op, note) not in CONFIGURED:
+            keywords.pop(note, None)
     if i.bodies:
-        run = partial(_call, functions)
+        run = partial(_call, functions, rounding if i.op in CONTROL else NEAREST)
         keywords["bodies"] = tuple(Body(functions[name], run) for name in i.bodies)
-    return _kernel(i, position)(*operands, shape=i.shape, **keywords)
-
-
-def _kernel(i: Instruction, position: int) -> Callable[..., Value]:
     if i.op not in KERNELS:
         raise UnsupportedInstructionError(
             f"runtime: the op {i.op} is not built yet{quote(i, position)}"
         )
-    return KERNELS[i.op]
+    try:
+        return compute(KERNELS, i, operands, keywords, position, rounding)
+    except UnsupportedFormError as error:
+        raise UnsupportedInstructionError(f"{error}{quote(i, position)}") from None

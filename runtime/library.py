@@ -1,9 +1,12 @@
-"""Builds libtorchneuron from the C++ sources beside this module, once, and loads it into PyTorch.
+"""Builds libtorchneuron and libnrt from the C++ sources beside this module, once each.
 
-The library is compiled on first use into `$XDG_CACHE_HOME/neuron-emulator/native/<key>/` and used
-from there ever after. The key is a hash of the sources, the compiler command and the installed
-PyTorch, so an upgrade of any of them builds anew. `python -m runtime.library build` compiles ahead
-of time; `python -m runtime.library path` prints where the library is, for linking C++ programs.
+A library is compiled on first use into `$XDG_CACHE_HOME/neuron-emulator/native/<key>/` and used
+from there ever after. The key is a hash of the sources, the compiler command and, for
+libtorchneuron, the installed PyTorch, so an upgrade of any of them builds anew.
+
+    python -m runtime.library build [torchneuron|nrt]    compiles ahead of time
+    python -m runtime.library path [torchneuron|nrt]     prints where the library is
+    python -m runtime.library include                    prints where their headers are
 """
 
 import fcntl
@@ -22,12 +25,34 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.settings import setting
 
-NAME = "libtorchneuron.so"
 _SOURCES = Path(__file__).parent / "native"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A shared library: its name without `lib` and `.so`, its sources, whether it uses PyTorch."""
+
+    name: str
+    sources: tuple[str, ...]
+    torch: bool
+
+    @property
+    def file(self) -> str:
+        return f"lib{self.name}.so"
+
+
+TORCHNEURON = Library(
+    "torchneuron",
+    ("bridge.cc", "buffers.cc", "low_level.cc", "model.cc", "python_api.cc"),
+    torch=True,
+)
+NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"), torch=False)
+LIBRARIES = {library.name: library for library in (TORCHNEURON, NRT)}
 
 
 @functools.cache
@@ -41,33 +66,38 @@ def ensure_loaded() -> None:
     torch.classes.load_library(str(build()))
 
 
-def build() -> Path:
-    """Compiles the library unless that was done before, and returns its path.
+def build(library: Library = TORCHNEURON) -> Path:
+    """Compiles a library unless that was done before, and returns its path.
 
     Safe to call from several processes at once: one compiles and the others wait for it.
     """
-    target = library_path()
+    target = library_path(library)
     if not target.exists():
         with _locked(target.parent):
             if not target.exists():
-                _compile(target)
+                _compile(library, target)
     _check_trusted(target)
     return target
 
 
-def library_path() -> Path:
-    """Returns where the library for this environment is, or will be once it is built."""
-    return _cache_directory() / _key() / NAME
+def library_path(library: Library = TORCHNEURON) -> Path:
+    """Returns where a library for this environment is, or will be once it is built."""
+    return _cache_directory() / _key(library) / library.file
 
 
-def _key() -> str:
+def include_path(library: Library = TORCHNEURON) -> Path:
+    """Returns where the libraries' headers are."""
+    return _SOURCES
+
+
+def _key(library: Library) -> str:
     digest = hashlib.sha256()
-    version = importlib.metadata.version("torch")
-    for part in (version, os.uname().machine, *_compiler(), *_compile_flags(), *_link_flags()):
+    version = importlib.metadata.version("torch") if library.torch else ""
+    command = (*_compiler(), *_compile_flags(library), *_link_flags(library))
+    for part in (library.name, version, os.uname().machine, *command):
         digest.update(part.encode() + b"\0")
-    for path in sorted(_SOURCES.iterdir()):
-        if path.suffix in (".cc", ".h"):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted((*(_SOURCES / name for name in library.sources), *_SOURCES.glob("*.h"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
 
 
@@ -88,8 +118,7 @@ def _torch_directory() -> Path:
     return Path(spec.origin).parent
 
 
-def _compile_flags() -> list[str]:
-    include = _torch_directory() / "include"
+def _compile_flags(library: Library) -> list[str]:
     embedded = {
         "NEURON_PYTHON": _python(),
         "NEURON_LIBPYTHON": shared_libpython(),
@@ -97,14 +126,26 @@ def _compile_flags() -> list[str]:
     }
     return [
         *("-std=c++17", "-O2", "-fPIC", "-Wall"),
-        *(f"-isystem{path}" for path in (include, include / "torch/csrc/api/include")),
+        *(_torch_includes() if library.torch else _OWN_SYMBOLS),
         *(f'-D{name}="{_escaped(value)}"' for name, value in embedded.items()),
     ]
 
 
-def _link_flags() -> list[str]:
+# Both libraries have python_api.cc: in one process, each must use its own.
+_OWN_SYMBOLS = ("-fvisibility=hidden",)
+
+
+def _torch_includes() -> list[str]:
+    include = _torch_directory() / "include"
+    return [f"-isystem{path}" for path in (include, include / "torch/csrc/api/include")]
+
+
+def _link_flags(library: Library) -> list[str]:
+    system = ["-ldl", "-pthread"]
+    if not library.torch:
+        return system
     directory = _torch_directory() / "lib"
-    return [f"-L{directory}", f"-Wl,-rpath,{directory}", "-ltorch_cpu", "-lc10", "-ldl", "-pthread"]
+    return [f"-L{directory}", f"-Wl,-rpath,{directory}", "-ltorch_cpu", "-lc10", *system]
 
 
 def _escaped(text: str) -> str:
@@ -147,35 +188,37 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _compile(target: Path) -> None:
+def _compile(library: Library, target: Path) -> None:
     compiler = _compiler()
     if shutil.which(compiler[0]) is None:
         raise RuntimeError(
-            f"runtime.library: a C++17 compiler must be there to build {NAME},"
+            f"runtime.library: a C++17 compiler must be there to build {library.file},"
             f" got no '{compiler[0]}' on PATH\n  try: install g++, or set CXX"
         )
-    print(f"neuron: building {NAME} (once, about 10 s)", file=sys.stderr, flush=True)
+    print(f"neuron: building {library.file} (once, about 10 s)", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as directory:
-        sources = sorted(_SOURCES.glob("*.cc"))
+        sources = [_SOURCES / name for name in library.sources]
         objects = [str(Path(directory) / source.stem) + ".o" for source in sources]
         commands = [
-            [*compiler, *_compile_flags(), "-c", str(source), "-o", output]
+            [*compiler, *_compile_flags(library), "-c", str(source), "-o", output]
             for source, output in zip(sources, objects, strict=True)
         ]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            list(pool.map(_run, commands))
-        linked = Path(directory) / NAME
-        _run([*compiler, "-shared", "-o", str(linked), *objects, *_link_flags()])
+            for done in [pool.submit(_run, library, command) for command in commands]:
+                done.result()
+        linked = Path(directory) / library.file
+        link = [*compiler, "-shared", "-o", str(linked), *objects, *_link_flags(library)]
+        _run(library, link)
         linked.chmod(0o755)
         os.replace(linked, target)
 
 
-def _run(command: list[str]) -> None:
+def _run(library: Library, command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise RuntimeError(
-            f"runtime.library: building {NAME} must succeed, got exit status {done.returncode}"
-            f" from {shlex.join(command)}\n{done.stderr}"
+            f"runtime.library: building {library.file} must succeed, got exit status"
+            f" {done.returncode} from {shlex.join(command)}\n{done.stderr}"
         )
 
 
@@ -191,12 +234,15 @@ def _check_trusted(target: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs `build` or `path`, and prints the library's path."""
-    actions = {"build": build, "path": library_path}
-    if len(arguments) != 1 or arguments[0] not in actions:
-        print("usage: python -m runtime.library {build,path}", file=sys.stderr)
+    """Runs `build`, `path` or `include` for a library, and prints the path."""
+    actions = {"build": build, "path": library_path, "include": include_path}
+    action = arguments[0] if arguments else ""
+    name = arguments[1] if len(arguments) > 1 else TORCHNEURON.name
+    if len(arguments) > 2 or action not in actions or name not in LIBRARIES:
+        usage = f"usage: python -m runtime.library {{build,path,include}} [{'|'.join(LIBRARIES)}]"
+        print(usage, file=sys.stderr)
         return 2
-    print(actions[arguments[0]]())
+    print(actions[action](LIBRARIES[name]))
     return 0
 
 

@@ -12,7 +12,7 @@ MICROCODE = 96 * MIB
 
 
 class Usage(StrEnum):
-    """The columns of the runtime's memory table that an emulated core fills."""
+    """What an emulated core's memory is used for, by the names of the runtime's memory table."""
 
     CODE = "Model Code"
     CONSTANTS = "Model Constants"
@@ -30,25 +30,44 @@ class Needs:
     tensors: int  # states, and one set of inputs and outputs
     scratchpad: int
 
+    @property
+    def own(self) -> int:
+        """Bytes that no other model shares."""
+        return self.code + self.constants + self.tensors
+
+    def __str__(self) -> str:
+        sizes = zip(
+            ("model code", "model constants", "tensors", "scratchpad"),
+            (self.code, self.constants, self.tensors, self.scratchpad),
+            strict=True,
+        )
+        return f"{self.name}: " + ", ".join(f"{name} {in_units(size)}" for name, size in sizes)
+
 
 @dataclass(slots=True)
 class Account:
     """What is in use of a core's `limit` bytes. Methods may be called from any thread."""
 
     limit: int
-    peak: int = MICROCODE
+    microcode: int = MICROCODE
+    peak: int = 0
     _models: dict[object, Needs] = field(default_factory=dict)
     _tensors: int = 0  # allocated by the caller
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        self.peak = self.microcode
+
     @property
     def models(self) -> tuple[Needs, ...]:
-        return tuple(self._models.values())
+        with self._lock:
+            return tuple(self._models.values())
 
     @property
     def used(self) -> dict[Usage, int]:
         """Bytes in use."""
-        return _used(self.models, self._tensors)
+        with self._lock:
+            return self._used(self._models, self._tensors)
 
     @property
     def total(self) -> int:
@@ -60,6 +79,7 @@ class Account:
             return self._take({**self._models, key: needs}, self._tensors)
 
     def remove_model(self, key: object) -> None:
+        """Give back what a model took; nothing happens the second time."""
         with self._lock:
             self._models.pop(key, None)
 
@@ -73,18 +93,26 @@ class Account:
             self._tensors -= size
 
     def _take(self, models: dict[object, Needs], tensors: int) -> bool:
-        total = sum(_used(tuple(models.values()), tensors).values())
+        total = sum(self._used(models, tensors).values())
         if total > self.limit:
             return False
         self._models, self._tensors = models, tensors
         self.peak = max(self.peak, total)
         return True
 
+    def _used(self, models: dict[object, Needs], tensors: int) -> dict[Usage, int]:
+        needs = models.values()
+        return {
+            Usage.CODE: self.microcode + sum(m.code for m in needs),
+            Usage.CONSTANTS: sum(m.constants for m in needs),
+            Usage.TENSORS: tensors + sum(m.tensors for m in needs),
+            Usage.SHARED_SCRATCHPAD: max((m.scratchpad for m in needs), default=0),
+        }
 
-def _used(models: tuple[Needs, ...], tensors: int) -> dict[Usage, int]:
-    return {
-        Usage.CODE: MICROCODE + sum(m.code for m in models),
-        Usage.CONSTANTS: sum(m.constants for m in models),
-        Usage.TENSORS: tensors + sum(m.tensors for m in models),
-        Usage.SHARED_SCRATCHPAD: max((m.scratchpad for m in models), default=0),
-    }
+
+def in_units(size: int) -> str:
+    """A number of bytes as the runtime writes it: 12.000B, 1.500KB, 96.000MB, 4.000GB."""
+    for unit, bytes_ in (("GB", MIB << 10), ("MB", MIB), ("KB", 1 << 10)):
+        if size >= bytes_:
+            return f"{size / bytes_:.3f}{unit}"
+    return f"{size}.000B"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
@@ -17,120 +15,34 @@ import numpy as np
 from hlo_frontend.hlo.types import Shape
 from neff.container import Neff, read_neff
 from neff.errors import NeffError, NeffVersionError
-from runtime import faults, observe
-from runtime.core import NeuronCore, machine, refuse_child
-from runtime.executable import Executable, Made, executable
+from neff.program import Program
+from runtime.core import NeuronCore, in_child, machine, refuse_child
+from runtime.executable import COMPILER_OPTIONS as COMPILER_OPTIONS  # how all that runs is compiled
+from runtime.executable import Executable, Mode, executable
+from runtime.instance import ClosedError, Instance, Limits, limits
 from runtime.logs import Level, log
-from runtime.settings import is_set, setting, switched_on
+from runtime.settings import switched_on
 from runtime.status import NeuronRuntimeError, Status
 
+logger = logging.getLogger("Neuron")
 # Chunks of a batch that run on different cores; the thread of the call itself runs the first.
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="neuron-batch")
-
-
-class _ClosedError(Exception):
-    """The instance was moved away or unloaded before the call had its turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an execution is held to; read from the environment at load."""
-
-    timeout: float  # seconds
-    watched: bool  # whether it may take that long, so that a call must look at the clock
-    fail_on_nan: bool
-
-
-class Instance:
-    """A model on one core: its share of the core's memory, and a state of its own."""
-
-    def __init__(self, ready: Executable, core: NeuronCore) -> None:
-        self.core = core
-        self._ready = ready
-        core.add_model(self, ready.needs)
-        self._state = ready.initial_state
-        self._closed = False
-
-    def execute(self, arrays: Sequence[np.ndarray], limits: Limits) -> list[np.ndarray]:
-        """Run once, as soon as the core is free. Raises NeuronRuntimeError."""
-        with self.core.queue:
-            if self._closed:
-                raise _ClosedError
-            start = time.perf_counter()
-            spoiled = bool(faults.active()) and faults.strike(
-                "execute", self.core.index, limits.timeout
-            )
-            made = self._ready.start(arrays, self._state)
-            if limits.watched and not made.wait(limits.timeout):
-                raise self._timed_out(limits.timeout)
-            outputs = [np.asarray(output) for output in made.outputs]
-            self._check_bounds(made)
-            self._state = made.state
-            self.core.executions += 1
-            self._record(start)
-        if spoiled:
-            outputs = [_spoiled(o) for o in outputs]
-        if limits.fail_on_nan and any(map(_has_nan, outputs)):
-            raise NeuronRuntimeError(
-                "nrt_execute", Status.NRT_EXEC_COMPLETED_WITH_NUM_ERR, self._where()
-            )
-        return outputs
-
-    def close(self) -> None:
-        """Give the core's memory back, once an execution that runs has ended."""
-        with self.core.queue:
-            self._closed = True
-            self.core.memory.remove_model(self)
-            self._state = ()
-
-    def _where(self) -> str:
-        core, name = self.core, self._ready.program.name
-        return f"Neuron Device {core.device} NC {core.position}, model {name}"
-
-    def _timed_out(self, seconds: float) -> NeuronRuntimeError:
-        milliseconds = round(seconds * 1000)
-        message = (
-            f"execution timeout ({milliseconds} ms) on {self._where()}, "
-            "waiting for execution completion notification"
-        )
-        log(Level.ERROR, "TDRV", "exec_wait", f"(FATAL-RT-UNDEFINED-STATE) {message}")
-        return NeuronRuntimeError("nrt_execute", Status.NRT_TIMEOUT, message)
-
-    def _check_bounds(self, made: Made) -> None:
-        if made.out_of_bounds is not None and made.out_of_bounds:
-            log(Level.ERROR, "NRT", "nrt_infodump", "Failure: NRT_EXEC_OOB in nrt_execute()")
-            raise NeuronRuntimeError("nrt_execute", Status.NRT_EXEC_OOB, self._where())
-
-    def _record(self, start: float) -> None:
-        for record in observe.recording():
-            end, thread = time.perf_counter(), threading.get_native_id()
-            name = self._ready.program.name
-            record.append(observe.Execution(self.core.index, name, start, end, thread))
-
-
-def _spoiled(output: np.ndarray) -> np.ndarray:
-    return np.full_like(output, np.nan) if _floating(output) else output
-
-
-def _floating(array: np.ndarray) -> bool:
-    return array.dtype.kind in "fcV" or array.dtype.name.startswith(("bfloat", "float"))
-
-
-def _has_nan(array: np.ndarray) -> bool:
-    return _floating(array) and bool(np.isnan(array).any())
 
 
 class Model:
     """A program on its cores. Calls may come from many threads; they go to the cores in turn."""
 
-    def __init__(self, ready: Executable, cores: Sequence[NeuronCore], limits: Limits) -> None:
+    def __init__(
+        self, ready: Executable, cores: Sequence[NeuronCore], limits: Limits
+    ) -> None:
         self._ready = ready
         self._limits = limits
         self.inputs, self.outputs = ready.inputs, ready.outputs
         self._layout = [(s.numpy, s.dims) for s in ready.called]
+        self._watched = ready.narrowed
         self._moving = threading.Lock()
         self._turn = count()
-        self._instances = _placed(ready, cores)
+        self._instances = _placed(ready, cores, self._limits)
 
     @property
     def name(self) -> str:
@@ -156,6 +68,8 @@ class Model:
             np.frombuffer(view, dtype).reshape(dims)
             for view, (dtype, dims) in zip(inputs, self._layout, strict=True)
         ]
+        if self._watched:
+            self._watch(arrays)
         return [o.reshape(-1).view(np.uint8) for o in self._run(next(self._turn), arrays)]
 
     def execute_batch(self, inputs: Sequence[memoryview], batch: int) -> list[np.ndarray]:
@@ -163,10 +77,13 @@ class Model:
 
         Dimension 0 of every input and output is the batch. The last chunk is padded with zeros.
         """
+        refuse_child("nrt_execute")  # the threads of the pool are its parent's
         arrays = [
             np.frombuffer(view, dtype).reshape(batch, *dims[1:])
             for view, (dtype, dims) in zip(inputs, self._layout, strict=True)
         ]
+        if self._watched:
+            self._watch(arrays)
         size = self._layout[0][1][0]
         outputs = [np.empty((batch, *s.dims[1:]), s.numpy) for s in self._ready.returned]
 
@@ -182,54 +99,73 @@ class Model:
         return [o.reshape(-1).view(np.uint8) for o in outputs]
 
     def _run(self, turn: int, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Run on the core whose turn it is; again on another if the model is being moved."""
-        while True:
-            refuse_child("nrt_execute")
-            instances = self._instances
-            if not instances:
-                with self._moving:  # a move ends, an unloaded model stays without
-                    instances = self._instances
-            if not instances:
-                raise NeuronRuntimeError(
-                    "nrt_execute", Status.NRT_INVALID_HANDLE, f"model {self.name} is unloaded"
-                )
+        """Run on the core whose turn it is; again on another if the model has been moved."""
+        refuse_child("nrt_execute")
+        while instances := self._instances:
             try:
-                return instances[turn % len(instances)].execute(arrays, self._limits)
-            except _ClosedError:
+                return instances[turn % len(instances)].execute(arrays)
+            except ClosedError:
                 continue
+        raise self._unloaded("nrt_execute")
+
+    def _unloaded(self, call: str) -> NeuronRuntimeError:
+        return NeuronRuntimeError(
+            call, Status.NRT_INVALID_HANDLE, f"model {self.name} is unloaded"
+        )
+
+    def _watch(self, arrays: Sequence[np.ndarray]) -> None:
+        """Warn, once a model, of an input that the emulated core would cut off to 32 bits."""
+        for n, lowest, highest in self._watched:
+            given = arrays[n].reshape(-1)
+            if given.size and (_greatest(given) > highest or _least(given) < lowest):
+                self._watched = ()
+                logger.warning(
+                    "input %s holds integers that 32 bits cannot (%d to %d): on this target "
+                    "int64 is computed as int32, and their upper halves are cut off",
+                    *(self.inputs[n][0], _least(given), _greatest(given)),
+                )
+                return
 
     def place(self, cores: Sequence[NeuronCore]) -> None:
-        """Move to other cores, once what runs has ended. States start anew.
+        """Move to other cores; what runs ends where it is. States start anew.
 
         Raises NeuronRuntimeError where the cores have too little memory: the model then stays.
         """
+        refuse_child("nrt_load")
         with self._moving:
-            old = self._instances
-            for instance in old:  # what they hold may be what the new place needs
-                instance.close()
-            self._instances = ()
-            try:
-                self._instances = _placed(self._ready, cores)
-            except NeuronRuntimeError:
-                self._instances = _placed(self._ready, [i.core for i in old])
-                raise
+            old = {i.core: i for i in self._instances}
+            if not old:
+                raise self._unloaded("nrt_load")
+            new = _placed(self._ready, [c for c in cores if c not in old], self._limits)
+            every = {i.core: i for i in (*old.values(), *new)}
+            self._instances = tuple(every[c] for c in cores)
+            for core, instance in old.items():
+                if core in cores:
+                    instance.restart()
+                else:
+                    instance.close()
 
     def unload(self) -> None:
         """Give the cores' memory back. The model cannot be executed afterwards."""
+        if in_child():  # nothing of the parent's is the child's to give back
+            return
         with self._moving:
-            for instance in self._instances:
+            instances, self._instances = self._instances, ()
+            for instance in instances:
                 instance.close()
-            self._instances = ()
 
 
-def _placed(ready: Executable, cores: Sequence[NeuronCore]) -> tuple[Instance, ...]:
+_least, _greatest = np.minimum.reduce, np.maximum.reduce  # half the time of an array's methods
+
+
+def _placed(
+    ready: Executable, cores: Sequence[NeuronCore], limits: Limits
+) -> tuple[Instance, ...]:
     """An instance on each core, or none where one of them refuses."""
     placed: list[Instance] = []
     try:
         for core in cores:
-            if faults.active():
-                faults.strike("load", core.index, math.inf)
-            placed.append(Instance(ready, core))
+            placed.append(Instance(ready, core, limits))
     except BaseException:
         for instance in placed:
             instance.close()
@@ -265,6 +201,7 @@ def _at_once(calls: Sequence[Callable[[], None]]) -> None:
 
 # Every model that is loaded, so that closing the runtime can unload them.
 _loaded: weakref.WeakSet[Model] = weakref.WeakSet()
+_listing = threading.Lock()  # held while that set is changed or gone through
 
 
 def load(
@@ -279,7 +216,7 @@ def read(neff: bytes | bytearray | memoryview) -> Neff:
     """The contents of a NEFF. Raises NeuronRuntimeError: NRT_INVALID for a file that is damaged or
     none, NRT_UNSUPPORTED_NEFF_VERSION for another version of the format."""
     try:
-        return read_neff(neff)
+        return read_neff(neff, verify=switched_on("NEURON_RT_VALIDATE_HASH"))
     except NeffError as error:
         wrong_version = isinstance(error, NeffVersionError)
         status = Status.NRT_UNSUPPORTED_NEFF_VERSION if wrong_version else Status.NRT_INVALID
@@ -293,24 +230,31 @@ def load_file(file: Neff, cores: Sequence[NeuronCore]) -> Model:
     Raises NeuronRuntimeError: NRT_UNSUPPORTED_NEFF_VERSION for another kind of core, NRT_RESOURCE
     where a core has too little memory; UnsupportedInstructionError for an op without a kernel.
     """
-    here = machine()
-    here.check_target(file.program.target)
-    ready = executable(file)
-    fail = setting("NEURON_RT_NUMERICAL_ERRORS_VERBOSITY") == "critical"
-    limits = Limits(
-        timeout=here.exec_timeout,
-        watched=ready.loops or is_set("NEURON_RT_EXEC_TIMEOUT"),
-        fail_on_nan=fail or switched_on("NEURON_FAIL_ON_NAN"),
-    )
-    model = Model(ready, cores, limits)
-    _loaded.add(model)
+    machine().check_target(file.program.target, file.header.lnc_size)
+    return _loaded_on(executable(file, Mode.in_force()), cores)
+
+
+def load_program(program: Program, cores: Sequence[NeuronCore] | None = None) -> Model:
+    """Load a program that is in no file, by default on the next core in turn.
+
+    It is compiled anew each time, and for any machine. Raises like `load_file`.
+    """
+    ready = Executable(program, Mode.in_force())
+    return _loaded_on(ready, cores if cores is not None else (machine().next_core(),))
+
+
+def _loaded_on(ready: Executable, cores: Sequence[NeuronCore]) -> Model:
+    model = Model(ready, cores, limits(ready))
+    with _listing:
+        _loaded.add(model)
     for core in cores:
-        where = f"ND {core.device}:NC {core.position}"
-        log(Level.INFO, "TDRV", "dml_log_dev_neff_mem", f"{ready.needs} on {where}")
+        log(Level.INFO, "TDRV", "dml_log_dev_neff_mem", f"{ready.needs} on {core.name}")
     return model
 
 
 def unload_all() -> None:
     """Unload every model of this process."""
-    for model in list(_loaded):
+    with _listing:
+        models = list(_loaded)
+    for model in models:
         model.unload()

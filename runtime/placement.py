@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -54,11 +55,24 @@ def _least_used(every: Sequence[NeuronCore], number: int) -> int:
 
 
 _default: Placement = next_core
+_thread = threading.local()
 
 
 def default() -> Placement:
     """Where a model is loaded that is not told where."""
-    return _default
+    here: Placement | None = getattr(_thread, "placement", None)
+    return here or _default
+
+
+@contextmanager
+def placing_here(placement: Placement) -> Iterator[None]:
+    """Load models in this block, in this thread only, where `placement` says."""
+    before = getattr(_thread, "placement", None)
+    _thread.placement = placement
+    try:
+        yield
+    finally:
+        _thread.placement = before
 
 
 @contextmanager

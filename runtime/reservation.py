@@ -62,6 +62,7 @@ class Reservation:
         self._machine = machine
         self._locks: dict[int, int] = {}  # core: file descriptor
         self._note = -1
+        self._noted: Path | None = None
 
     def take(self, cores: Iterable[int]) -> list[int]:
         """Hold cores exclusively, all or none. Returns those that another process holds."""
@@ -89,16 +90,29 @@ class Reservation:
         return taken
 
     def describe(self, holder: Holder) -> None:
-        """Leave a note that lasts as long as this process holds it."""
-        descriptor = _open(self._machine / f"process-{holder.pid}.json")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps(asdict(holder)).encode())
-        self._note = descriptor
+        """Leave a note that lasts as long as this process holds it.
+
+        It appears under its name whole and held, so that nobody takes it for a dead process's.
+        """
+        path = self._machine / f"process-{holder.pid}.json"
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        self._note = _open(new)
+        fcntl.flock(self._note, fcntl.LOCK_EX)
+        os.write(self._note, json.dumps(asdict(holder)).encode())
+        new.rename(path)
+        self._noted = path
 
     def release(self) -> None:
-        """Give everything back. In a forked child this leaves the parent's locks as they are not
-        held by the child's descriptors any more: a lock lasts while any descriptor is open."""
+        """Give everything back."""
+        if self._noted is not None:
+            self._noted.unlink(missing_ok=True)
+            self._noted = None
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close what is held, without giving it back where another process has it open as well:
+        a forked child calls this, since a lock lasts as long as any descriptor of it."""
         self._unlock()
         if self._note >= 0:
             os.close(self._note)
@@ -134,13 +148,15 @@ def holders(machine: Path) -> list[Holder]:
     """The living processes on a machine, by process id; notes of dead ones are removed."""
     found = []
     for path in sorted(machine.glob("process-*.json")):
-        descriptor = _open(path)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:  # its process has ended
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:  # its process lives
-            note = json.loads(os.pread(descriptor, _NOTE_LIMIT, 0) or b"null")
-            if note is not None:  # else it is being written
-                found.append(Holder(**{**note, "cores": tuple(note["cores"])}))
+            note = json.loads(os.pread(descriptor, _NOTE_LIMIT, 0))
+            found.append(Holder(**{**note, "cores": tuple(note["cores"])}))
         else:
             path.unlink(missing_ok=True)
         finally:

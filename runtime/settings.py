@@ -51,10 +51,37 @@ SETTINGS: dict[str, Setting] = {
             "Python that built the C++ library.",
         ),
         Setting(
+            "NEURON_RT_STOCHASTIC_ROUNDING_EN",
+            "0",
+            ("0", "1"),
+            "Round f32 to a shorter float up or down by chance, with the probability of what is "
+            "cut off, instead of to nearest even. Read when a model is loaded.",
+        ),
+        Setting(
+            "NEURON_RT_STOCHASTIC_ROUNDING_SEED",
+            "0",
+            (),
+            "The seed of stochastic rounding: models loaded with one seed round alike.",
+        ),
+        Setting(
             "XDG_CACHE_HOME",
             "",
             (),
             "Where the compiled C++ library is kept, in `neuron-emulator/`; by default `~/.cache`.",
+        ),
+        Setting(
+            "NEURON_CC_FLAGS",
+            "",
+            (),
+            "Compiler options of `neuron_cc_wrapper`, before those on its command line; of the "
+            "wrapper's own, `--cache_dir` wins over `NEURON_COMPILE_CACHE_URL`. "
+            "`torch_neuronx.trace` takes `compiler_args` instead.",
+        ),
+        Setting(
+            "NEURON_COMPILE_CACHE_URL",
+            "/var/tmp/neuron-compile-cache",
+            (),
+            "The folder of the compile cache.",
         ),
         Setting(
             "XDG_RUNTIME_DIR",
@@ -84,6 +111,14 @@ SETTINGS: dict[str, Setting] = {
             "Loads and executions that fail, are late or give NaN: see docs/faults.md.",
         ),
         Setting(
+            "NEURON_LOGICAL_NC_CONFIG",
+            "",
+            ("1", "2"),
+            "How many physical NeuronCores make the logical core that the runtime counts; by "
+            "default 2 on trn2 and trn3, 1 elsewhere, where 2 is refused.",
+        ),
+        Setting("NEURON_RT_VIRTUAL_CORE_SIZE", "", ("1", "2"), "The same."),
+        Setting(
             "NEURON_RT_VISIBLE_CORES",
             "",
             (),
@@ -101,7 +136,7 @@ SETTINGS: dict[str, Setting] = {
             "",
             (),
             "Seconds after which an execution ends with NRT_TIMEOUT; by default 30 on inf1, 600 "
-            "elsewhere.",
+            "elsewhere. Read when a model is loaded.",
         ),
         Setting(
             "NEURON_RT_ALLOW_LEGACY_NEFF",
@@ -130,6 +165,33 @@ SETTINGS: dict[str, Setting] = {
             SWITCH,
             "Whether a gather or scatter that leaves its operand ends with NRT_EXEC_OOB, as on "
             "the hardware; if not, XLA clamps the index or drops the update.",
+        ),
+        Setting(
+            "NEURON_RT_ENABLE_DEVICE_MEMORY_OOM_LOG",
+            "1",
+            SWITCH,
+            "Whether a core that runs out of memory leaves its table of what is in use in the log "
+            "and in a file beside the machine's locks.",
+        ),
+        Setting(
+            "NEURON_RT_DBG_DUMP_INPUTS_ON_ERR",
+            "0",
+            (),
+            "The number of a status: an execution that ends with it leaves its inputs in "
+            "`./input_dump_<random>_h_nn_<execution>/`. 0 is none.",
+        ),
+        Setting(
+            "NEURON_RT_MULTI_INSTANCE_SHARED_WEIGHTS",
+            "1",
+            SWITCH,
+            "Whether the instances of a model on several cores share weights; in host memory the "
+            "emulator keeps them once in any case, and each core's account counts them.",
+        ),
+        Setting(
+            "NEURON_RT_ASYNC_EXEC_MAX_INFLIGHT_REQUESTS",
+            "0",
+            (),
+            "Removed from the runtime; a value other than 0 is answered with a warning.",
         ),
         Setting(
             "NEURON_PROCESS_TAG", "", (), "What `neuron-ls` calls this process; by default its id."
@@ -174,6 +236,14 @@ def is_set(name: str) -> bool:
 def switched_on(name: str) -> bool:
     """Whether a setting that is on or off is on. Raises ValueError for other values."""
     return setting(name) in ("1", "TRUE", "true")
+
+
+def number(name: str) -> int:
+    """The value of a setting that is a number. Raises ValueError for other values."""
+    value = setting(name)
+    if not (value.isdecimal() and value.isascii()) or int(value) >= 1 << 31:
+        raise ValueError(f"{name}: must be a number from 0 to {(1 << 31) - 1}, got {value!r}")
+    return int(value)
 
 
 def document() -> str:

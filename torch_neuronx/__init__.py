@@ -9,6 +9,8 @@ import sys
 import torch
 
 from runtime.library import ensure_loaded
+from torch_neuronx import experimental, testing, utils
+from torch_neuronx.bucketing import BucketModelConfig, bucket_model_trace
 from torch_neuronx.calls import async_load, dynamic_batch, lazy_load, wrap_jit_load
 from torch_neuronx.placement import (
     move_trace_to_device,
@@ -19,6 +21,8 @@ from torch_neuronx.placement import (
     set_neuron_cores,
 )
 from torch_neuronx.version import __version__
+from torch_neuronx.weights import replace_weights
+from torch_neuronx.xla_impl.data_parallel import DataParallel
 from torch_neuronx.xla_impl.trace import trace
 
 ensure_loaded()
@@ -26,15 +30,22 @@ wrap_jit_load()
 torch.neuronx = sys.modules[__name__]  # type: ignore[attr-defined]  # the documents' spelling
 
 __all__ = [
+    "BucketModelConfig",
+    "DataParallel",
     "__version__",
     "async_load",
+    "bucket_model_trace",
     "dynamic_batch",
+    "experimental",
     "lazy_load",
     "move_trace_to_device",
     "multicore_context",
     "neuron_cores",
     "neuron_cores_context",
+    "replace_weights",
     "set_multicore",
     "set_neuron_cores",
+    "testing",
     "trace",
+    "utils",
 ]

@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 
-from torch_neuronx.models import neuron_models
+from torch_neuronx.models import neuron_models, neuron_subgraphs
+
+# What the runtime's errors about batches begin with, after the operator's name.
+_MARK = "dynamic batching: "
 
 
 class BatchError(ValueError, RuntimeError):
@@ -22,43 +25,62 @@ def dynamic_batch(neuron_script: torch.jit.ScriptModule) -> torch.jit.ScriptModu
     A batch is split, and padded with zeros, into parts of the size that was traced, which run on
     all the NeuronCores the model is on. Works in place, returns its argument, and is saved with it.
 
-    Raises ValueError where the traced tensors do not share their dimension 0; the model's calls
-    raise it where an input differs from the traced one in another dimension, or inputs from each
-    other in dimension 0.
+    Raises ValueError where the traced tensors do not share their dimension 0, and for weights that
+    are not in the NEFF; the model's calls raise it where an input differs from the traced one in
+    another dimension, or inputs from each other in dimension 0.
     Source: AWS Neuron documentation, PyTorch Neuron tracing API for inference.
     """
-    _set_option(neuron_script, "dynamic_batch", True)
+    if any(subgraph.supplied for subgraph in neuron_subgraphs(neuron_script)):
+        raise ValueError(
+            "torch_neuronx.dynamic_batch: Dynamic batching is not yet compatible with the "
+            "weights/neff non-inlined model\n  try: inline_weights_to_neff=True"
+        )
+    set_dynamic_batching(neuron_script, True)
     return with_batch_errors(neuron_script)
 
 
 def set_dynamic_batching(trace: torch.jit.ScriptModule, enable: bool) -> None:
-    """Allow or forbid other batch sizes than the traced one."""
+    """Allow or forbid other batch sizes than the traced one. Raises like `dynamic_batch`."""
     _set_option(trace, "dynamic_batch", enable)
 
 
 def lazy_load(trace: torch.jit.ScriptModule, enable_lazy_load: bool = True) -> None:
-    """Have a saved trace load its model at the first call rather than at torch.jit.load."""
+    """Have a saved trace load its model when it is first placed or called, not at torch.jit.load.
+
+    Source: AWS Neuron documentation, PyTorch Neuron lazy and asynchronous loading API.
+    """
     _set_option(trace, "lazy_load", enable_lazy_load)
 
 
 def async_load(trace: torch.jit.ScriptModule, enable_async_load: bool = True) -> None:
     """Have a saved trace load its model in the background: torch.jit.load returns at once, and the
-    first call waits."""
+    first call waits. An error of the load is raised by that call.
+
+    Source: AWS Neuron documentation, PyTorch Neuron lazy and asynchronous loading API.
+    """
     _set_option(trace, "async_load", enable_async_load)
 
 
 def _set_option(trace: torch.jit.ScriptModule, name: str, value: bool) -> None:
+    """Set an option of every Neuron model of a module, or of none where one refuses."""
     models = neuron_models(trace)
     if not models:
         raise ValueError(f"torch_neuronx.{name}: the module must come from torch_neuronx.trace")
-    for model in models:
-        model.set_options(json.dumps({**json.loads(model.options()), name: value}))
+    before = [model.options() for model in models]
+    try:
+        for model, options in zip(models, before, strict=True):
+            model.set_options(json.dumps({**json.loads(options), name: value}))
+    except ValueError:
+        for model, options in zip(models, before, strict=True):
+            model.set_options(options)
+        raise
 
 
 def with_batch_errors(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     """Have a dynamically batched module's calls raise what TorchScript's interpreter, which makes
     every error a RuntimeError, would hide."""
-    module.forward = _unwrapping(module.forward)
+    if not hasattr(module.forward, "__wrapped__"):
+        module.forward = _unwrapping(module.forward)
     return module
 
 
@@ -72,10 +94,8 @@ def _unwrapping(forward: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             raise BatchError(_MARK + message.strip()) from None
 
+    call.__wrapped__ = forward  # type: ignore[attr-defined]  # so that it is wrapped once
     return call
-
-
-_MARK = "dynamic batching: "
 
 
 def wrap_jit_load() -> None:
@@ -88,7 +108,11 @@ def wrap_jit_load() -> None:
     @wraps(original)
     def load(*arguments: Any, **keywords: Any) -> torch.jit.ScriptModule:
         module = original(*arguments, **keywords)
-        options = (json.loads(model.options()) for model in neuron_models(module))
-        return with_batch_errors(module) if any("dynamic_batch" in o for o in options) else module
+        return with_batch_errors(module) if is_dynamically_batched(module) else module
 
     torch.jit.load = load
+
+
+def is_dynamically_batched(module: torch.nn.Module) -> bool:
+    """Whether some Neuron model of a module takes any batch size."""
+    return any(json.loads(m.options()).get("dynamic_batch") for m in neuron_models(module))

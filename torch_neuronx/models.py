@@ -1,38 +1,68 @@
-"""The `neuron::Model` objects of a TorchScript module, wherever in its graph they are."""
+"""The `neuron::Model` objects of a TorchScript module, wherever in its graphs they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 
 OPERATORS = ("neuron::forward_v2", "neuron::forward_v2_1")
 
 
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """A call of a Neuron model in a graph.
+
+    `supplied` is whether the module itself gives the model some of its inputs, as it does with
+    weights that are beside the NEFF.
+    """
+
+    model: torch.ScriptObject
+    supplied: bool
+
+
 def neuron_models(module: torch.nn.Module) -> list[torch.ScriptObject]:
-    """Every Neuron subgraph of a module, in the order in which `forward` runs them; none for a
-    plain module."""
+    """Every Neuron model of a module, once, in the order in which it calls them; none for a plain
+    module."""
+    models: list[torch.ScriptObject] = []
+    for subgraph in neuron_subgraphs(module):
+        if not any(_same_object()(subgraph.model, known) for known in models):
+            models.append(subgraph.model)
+    return models
+
+
+def neuron_subgraphs(module: torch.nn.Module) -> list[Subgraph]:
+    """The calls of Neuron models in a TorchScript module, or in those within a plain module."""
     if not isinstance(module, torch.jit.ScriptModule):
-        inner = (m for m in module.children() if isinstance(m, torch.nn.Module))
-        return _distinct(model for child in inner for model in neuron_models(child))
-    if not module._c._has_method("forward"):
-        return []
-    graph = module.inlined_graph
-    nodes = [node for name in OPERATORS for node in graph.findAllNodes(name)]
-    return _distinct(_model_of(module, list(node.inputs())[1].node()) for node in nodes)
+        return [found for child in module.children() for found in neuron_subgraphs(child)]
+    graphs = [module._c._get_method(name).inlined_graph for name in module._c._method_names()]
+    return [
+        _subgraph(module, node)
+        for graph in graphs
+        if any(graph.findAllNodes(operator) for operator in OPERATORS)
+        for node in _nodes(graph)
+        if node.kind() in OPERATORS
+    ]
 
 
-def _distinct(models: Iterator[torch.ScriptObject]) -> list[torch.ScriptObject]:
-    found: list[torch.ScriptObject] = []
-    for model in models:
-        if not any(model == other for other in found):  # the same C++ object
-            found.append(model)
-    return found
+def _nodes(block: torch._C.Graph | torch._C.Block) -> Iterator[torch._C.Node]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _nodes(inner)
+
+
+def _subgraph(module: torch.jit.ScriptModule, node: torch._C.Node) -> Subgraph:
+    tensors, model = (value.node() for value in node.inputs())
+    kinds = {value.node().kind() for value in tensors.inputs()}
+    return Subgraph(_model_of(module, model), bool(kinds & {"prim::GetAttr", "prim::Constant"}))
 
 
 def _model_of(module: torch.jit.ScriptModule, node: torch._C.Node) -> torch.ScriptObject:
     """What the operator's second input names: an attribute of some submodule, or a constant."""
-    if node.kind() == "prim::Constant":
+    if node.kind() == "prim::Constant":  # in a frozen module
         return node.output().toIValue()
     names: list[str] = []
     while node.kind() == "prim::GetAttr":
@@ -42,3 +72,19 @@ def _model_of(module: torch.jit.ScriptModule, node: torch._C.Node) -> torch.Scri
     for name in reversed(names):
         found = found.getattr(name)
     return found
+
+
+@cache
+def _same_object() -> torch.jit.ScriptFunction:
+    """Whether two script objects are one C++ object, which only TorchScript can tell."""
+
+    def same(a: torch.classes.neuron.Model, b: torch.classes.neuron.Model) -> bool:
+        return a is b
+
+    # Not the annotations as this module has them, which are strings.
+    same.__annotations__ = {
+        "a": torch.classes.neuron.Model,
+        "b": torch.classes.neuron.Model,
+        "return": bool,
+    }
+    return torch.jit.script(same)

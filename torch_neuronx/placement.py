@@ -57,8 +57,11 @@ def multicore_context() -> Iterator[None]:
 
 
 def move_trace_to_device(trace: torch.jit.ScriptModule, device_id: int) -> None:
-    """Move a trace to one NeuronCore. Raises ValueError for a core the process does not have."""
-    if not isinstance(device_id, int) or device_id < 0:
+    """Move a trace to one NeuronCore. Raises ValueError for a core the process does not have.
+
+    Source: AWS Neuron documentation, PyTorch Neuron tracing API for inference.
+    """
+    if not isinstance(device_id, int) or isinstance(device_id, bool) or device_id < 0:
         raise ValueError(
             f"move_trace_to_device: device_id must be the index of a NeuronCore, got {device_id!r}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 
@@ -14,8 +14,10 @@ def replace_weights(
     """Give a model traced with `inline_weights_to_neff=False` the weights of a module or state
     dict, in place.
 
-    The names are those of the traced module. Warns, and does nothing, where the weights are in the
-    NEFF. Raises KeyError for a weight that is missing, ValueError for one of another shape or type.
+    The names are those of the traced module; of a state dict, names the trace does not use are
+    passed over, and what no state dict holds (buffers) may be missing and then stays as it is.
+    Warns, and does nothing, where the model's weights are in its NEFF. Raises KeyError for a
+    parameter that is missing, ValueError for a weight of another shape or type, and replaces none.
     Source: AWS Neuron documentation, PyTorch Neuron weight replacement API.
     """
     separated = getattr(neuron_model, "weights", None)
@@ -26,17 +28,25 @@ def replace_weights(
             stacklevel=2,
         )
         return
-    given = weights.state_dict() if isinstance(weights, torch.nn.Module) else weights
-    wanted = {name.replace("->", "."): p for name, p in separated.named_parameters()}
-    if missing := wanted.keys() - given.keys():
+    given = dict(_named_tensors(weights)) if isinstance(weights, torch.nn.Module) else weights
+    parameters = {name.replace("->", "."): p for name, p in separated.named_parameters()}
+    buffers = {name.replace("->", "."): b for name, b in separated.named_buffers()}
+    if missing := parameters.keys() - given.keys():
         raise KeyError(f"torch_neuronx.replace_weights: no weight for {', '.join(sorted(missing))}")
-    for name, parameter in wanted.items():  # all are right before any is changed
+    replaced = {n: t for n, t in {**parameters, **buffers}.items() if n in given}
+    for name, tensor in replaced.items():  # all are right before any is changed
         new = given[name]
-        if new.shape != parameter.shape or new.dtype != parameter.dtype:
+        if new.shape != tensor.shape or new.dtype != tensor.dtype:
             raise ValueError(
-                f"torch_neuronx.replace_weights: {name} must be {parameter.dtype} "
-                f"{list(parameter.shape)}, got {new.dtype} {list(new.shape)}"
+                f"torch_neuronx.replace_weights: {name} must be {tensor.dtype} "
+                f"{list(tensor.shape)}, got {new.dtype} {list(new.shape)}"
             )
     with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(given[name])
+        for name, tensor in replaced.items():
+            tensor.copy_(given[name])
+
+
+def _named_tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every weight under all its names, those that no state dict holds as well."""
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)

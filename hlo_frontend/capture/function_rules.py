@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import _disable_current_modes
 
 from hlo_frontend.capture import xla
 from hlo_frontend.capture.forms import in_transform
 from hlo_frontend.capture.lifting import apply, is_cpu, lifted
+from hlo_frontend.capture.pooling import POOLS, pool
 from hlo_frontend.capture.session import Session
 
 Function = Callable[..., Any]
@@ -55,6 +56,12 @@ def _make_from_data(session: Session, func: Function, args: Args, kwargs: Kwargs
         return session.bindings.declare_made(func(*args, **kwargs))
 
 
+def _sizes(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """`torch._shape_as_tensor` looks at the storage, which a lazy tensor has not."""
+    with _disable_current_modes():
+        return session.bindings.declare_made(torch.tensor(tuple(args[0].shape)))
+
+
 def _to(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
     args = tuple(xla.device() if is_cpu(a) else a for a in args)
     return apply(session, func, args, kwargs)
@@ -84,6 +91,24 @@ def _view_or_copy(session: Session, func: Function, args: Args, kwargs: Kwargs) 
     if uncertain:
         forms.mark_ambiguous(source, result)
     return result
+
+
+def _layer_norm(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """The statistics of nothing have the type of what is normalized too."""
+    found = apply(session, func, args, kwargs)
+    if args[0].numel():
+        return found
+    return tuple(part.to(args[0].dtype) for part in found)
+
+
+def _tensor_split(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """Where to split must be known, as the sizes of the parts depend on it."""
+    places = args[1] if len(args) > 1 else kwargs.get("tensor_indices_or_sections")
+    if not isinstance(places, torch.Tensor):
+        return apply(session, func, args, kwargs)
+    known = session.value(places, "aten::tensor_split").tolist()
+    rest = {k: v for k, v in kwargs.items() if k != "tensor_indices_or_sections"}
+    return apply(session, func, (args[0], known, *args[2:]), rest)
 
 
 def _size(session: Session, value: Any) -> Any:
@@ -179,6 +204,19 @@ def _known(session: Session, operator: str, value: Any) -> Any:
     return value
 
 
+def _address(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """Asked for to know whether it is aligned, which it will be, and whether two are the same."""
+    return 64 * (1 + zlib.crc32(xla.value_id(lifted(session, args[0])).encode()))
+
+
+def _check(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """`torch._check_tensor_all` of what is not known is left out: a graph cannot raise."""
+    if session.is_known(args[0]):
+        return apply(session, func, args, kwargs)
+    with _disable_current_modes():
+        return torch.tensor(True)
+
+
 def _show(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
     """Printing must not fail: a value that is not known shows as its dtype and sizes."""
     tensor = args[0]
@@ -205,21 +243,6 @@ _FORM_METHODS = (
 )  # fmt: skip
 
 
-def _pool(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
-    """torch_xla does not know dilation in pooling, and ends the process over it."""
-    dilation = kwargs.get("dilation", args[4] if len(args) > 4 else 1)
-    if any(d != 1 for d in (dilation if isinstance(dilation, list | tuple) else [dilation])):
-        raise session.refusal(
-            f"aten::{func.__name__.lstrip('_')}", "with dilation has no lowering to HLO"
-        )
-    return apply(session, func, args, kwargs)
-
-
-_POOLS = (
-    *(torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
-    *(F.max_pool1d, F.max_pool2d, F.max_pool3d),
-    *(F.max_pool1d_with_indices, F.max_pool2d_with_indices, F.max_pool3d_with_indices),
-)
 _VIEW_OR_COPY = (
     _T.contiguous, _T.reshape, torch.reshape, _T.flatten, torch.flatten, _T.ravel, torch.ravel,
     _T.reshape_as,
@@ -229,7 +252,7 @@ _READS: dict[Function, str] = {
     _T.__array__: "Tensor.__array__", _T.__bool__: "aten::is_nonzero",
     _T.__int__: "aten::Int", _T.__float__: "aten::Float", _T.__index__: "Tensor.__index__",
     _T.__complex__: "aten::Complex", _T.__dlpack__: "Tensor.__dlpack__",
-    _T.untyped_storage: "Tensor.untyped_storage", _T.data_ptr: "Tensor.data_ptr",
+    _T.untyped_storage: "Tensor.untyped_storage",
     _T.__reduce_ex__: "Tensor.__reduce_ex__",
     torch.equal: "aten::equal", _T.equal: "aten::equal",
     torch.is_nonzero: "aten::is_nonzero", _T.is_nonzero: "aten::is_nonzero",
@@ -247,11 +270,16 @@ RULES: dict[Function, Rule] = {
     _getter("is_xla"): _answer(False),
     _T.get_device: _answer(-1),
     **dict.fromkeys(_VIEW_OR_COPY, _view_or_copy),
-    **dict.fromkeys(_POOLS, _pool),
+    **dict.fromkeys(POOLS, pool),
     **dict.fromkeys((_T.as_strided, torch.as_strided), _as_strided),
     **dict.fromkeys((_T.stride, _T.is_contiguous, _T.storage_offset), _ask_form),
     **dict.fromkeys((_T.__getitem__, _T.__setitem__), _index),
+    **dict.fromkeys((torch.tensor_split, _T.tensor_split), _tensor_split),
+    torch.native_layer_norm: _layer_norm,
     _T.__deepcopy__: _copy,
+    _T.data_ptr: _address,
+    _T._is_all_true: _check,
+    torch._shape_as_tensor: _sizes,
     _T.to: _to,
     _T.cpu: _to_cpu,
     _T.type: _type,

@@ -8,11 +8,21 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from hlo_frontend.capture import xla
 from hlo_frontend.capture.corrections import CORRECTIONS
+from hlo_frontend.capture.decompositions import (
+    PREFERRED,
+    applies,
+    decomposition_of,
+    is_composed,
+)
 from hlo_frontend.capture.masks import MASK_RULES
+from hlo_frontend.capture.nested import mapped, tensors
+from hlo_frontend.capture.precision import IN_FLOAT, IN_FLOAT32, in_float, in_float32
+from hlo_frontend.capture.rewrites import REWRITES
+from hlo_frontend.capture.scalars import SCALARS, at_least_one_dimension
 from hlo_frontend.capture.session import Session
 from hlo_frontend.errors import CaptureError
 
@@ -49,16 +59,64 @@ def _run(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[s
         with nullcontext() if _is_below_wrapper(args) else xla.through_wrapper():
             return rule_of(func)(session, func, args, kwargs)
     except RuntimeError as error:
-        if not xla.is_execution_error(error):
+        if isinstance(error, CaptureError):
             raise
-        return _without_lowering(session, func, args, kwargs)  # what it calls has none
+        if xla.is_execution_error(error):
+            if func in session.open:
+                raise _outside(session, func) from None
+            return _without_lowering(session, func, args, kwargs)  # what it calls has none
+        if not _is_valid(func, args, kwargs):
+            raise  # the program's own mistake
+        if is_composed(func) and func not in session.open:
+            return _decomposed(session, func, args, kwargs)
+        raise _refused_by_xla(session, func, str(error)) from error
+
+
+def _is_valid(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether PyTorch itself takes such operands, by its kernel for tensors without data."""
+    meta = functools.partial(mapped, lambda t: torch.empty_like(t, device="meta"))
+    if "device" in kwargs:
+        kwargs = {**kwargs, "device": torch.device("meta")}
+    try:
+        with _disable_current_modes():
+            func(*meta(args), **meta(kwargs))
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError):
+        return False
+    return True
+
+
+def _refused_by_xla(session: Session, func: Operator, message: str) -> CaptureError:
+    said = message.strip().partition("\n")[0]
+    return session.refusal(_name(func), f"has no lowering to HLO for such operands ({said})")
 
 
 @functools.cache
 def rule_of(func: Operator) -> Rule:
     """How an operator is treated; decided once by its tags and kernels."""
+    rule = _rule_of(func)
+    for adapted, adapt in _ADAPTED:
+        if func in adapted:
+            rule = _adapted(adapt, rule)
+    return rule
+
+
+def _adapted(adapt: Callable[..., Any], rule: Rule) -> Rule:
+    """A rule that sees its operands as `adapt` makes them."""
+
+    def adapted_rule(
+        session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        call = adapt(func, lambda args, kwargs: rule(session, func, args, kwargs))
+        return call(_lazy(session, args), _lazy(session, kwargs))
+
+    return adapted_rule
+
+
+def _rule_of(func: Operator) -> Rule:
     if func in _RULES:
         return _RULES[func]
+    if func in REWRITES or func in PREFERRED or func.namespace == "prims":
+        return _decomposed
     if torch.Tag.data_dependent_output in func.tags:
         return _read
     if torch.Tag.dynamic_output_shape in func.tags:
@@ -82,7 +140,7 @@ def _takes_device(func: Operator) -> bool:
 
 def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     args, kwargs = _lazy(session, args), _lazy(session, kwargs)
-    if {torch.bfloat16, torch.float16} <= {t.dtype for t in _tensors((args, kwargs))}:
+    if {torch.bfloat16, torch.float16} <= {t.dtype for t in tensors((args, kwargs))}:
         raise session.refusal(
             _name(func),
             "of bfloat16 and float16 would be computed in bfloat16",
@@ -93,9 +151,7 @@ def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict
 
 def _is_below_wrapper(args: tuple[Any, ...]) -> bool:
     """Whether the wrapper of lazy tensors called the operator: it gives and takes bare values."""
-    return any(
-        t.device.type == "xla" and not torch._is_functional_tensor(t) for t in _tensors(args)
-    )
+    return any(t.device.type == "xla" and not torch._is_functional_tensor(t) for t in tensors(args))
 
 
 def _with_device(
@@ -130,7 +186,7 @@ def _read(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[
 def _dynamic(
     session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    if not all(map(session.is_known, _tensors((args, kwargs)))):
+    if not all(map(session.is_known, tensors((args, kwargs)))):
         raise session.refusal(
             _name(func),
             "has an output shape that depends on data, which a fixed graph cannot hold",
@@ -143,10 +199,41 @@ def _dynamic(
 def _without_lowering(
     session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    tensors = _tensors((args, kwargs))
-    if not tensors or not all(map(session.is_known, tensors)):
+    operands = tensors((args, kwargs))
+    if operands and all(map(session.is_known, operands)):
+        return _on_cpu(session, func, args, kwargs)
+    if decomposition_of(func) is None:
         raise _outside(session, func)
-    return _on_cpu(session, func, args, kwargs)
+    return _decomposed(session, func, args, kwargs)
+
+
+def _decomposed(
+    session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The operator made of others, which are treated as if the program had called them."""
+    decomposition = decomposition_of(func)
+    assert decomposition is not None
+    if func in session.open or not applies(func, args, kwargs):
+        # What a rewrite calls by its own name is torch_xla's lowering.
+        if _has_lowering(func):
+            return _plain(session, func, args, kwargs)
+        raise _outside(session, func)
+    below = _is_below_wrapper(args)
+    args, kwargs = _lazy(session, args), _lazy(session, kwargs)
+    if below:
+        args, kwargs = mapped(_wrapped, args), mapped(_wrapped, kwargs)
+    session.open.append(func)
+    try:
+        with OperatorMode(session), xla.through_wrapper():
+            result = decomposition(*args, **kwargs)
+    finally:
+        session.open.pop()
+    result = tuple(result) if isinstance(result, tuple) else result  # not one with names
+    return mapped(xla.unwrapped, result) if below else result
+
+
+def _wrapped(tensor: torch.Tensor) -> torch.Tensor:
+    return xla.functional(tensor) if tensor.device.type == "xla" else tensor
 
 
 def _outside(session: Session, func: Operator) -> CaptureError:
@@ -163,13 +250,15 @@ def _on_cpu(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dic
         raise session.refusal(_name(func), "updates a tensor in place, outside the graph")
     below = _is_below_wrapper(args)
     read = functools.partial(session.value, operator=_name(func))
-    result = func(*_mapped(read, args), **_mapped(read, kwargs))
+    if "device" in kwargs:
+        kwargs = {**kwargs, "device": torch.device("cpu")}
+    result = func(*mapped(read, args), **mapped(read, kwargs))
 
     def constant(tensor: torch.Tensor) -> torch.Tensor:
         lazy = session.constant(tensor)
         return xla.unwrapped(lazy) if below else lazy
 
-    return _mapped(constant, result)
+    return mapped(constant, result)
 
 
 def _lazy(session: Session, value: Any) -> Any:
@@ -178,24 +267,7 @@ def _lazy(session: Session, value: Any) -> Any:
             return tensor  # torch_xla takes a Python number as a 0-d CPU tensor: a constant
         return session.bindings.lazy(tensor)
 
-    return _mapped(lazy, value)
-
-
-def _mapped(function: Callable[[torch.Tensor], Any], value: Any) -> Any:
-    """A nested value with `function` applied to every tensor in it."""
-    if isinstance(value, torch.Tensor):
-        return function(value)
-    if type(value) in (tuple, list):
-        return type(value)(_mapped(function, v) for v in value)
-    if type(value) is dict:
-        return {k: _mapped(function, v) for k, v in value.items()}
-    return value
-
-
-def _tensors(value: Any) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    _mapped(found.append, value)
-    return found
+    return mapped(lazy, value)
 
 
 def _name(func: Operator) -> str:
@@ -212,6 +284,8 @@ def _corrected(rule: Rule) -> Rule:
     )
 
 
+# From the innermost: what operands are turned into before a rule sees them.
+_ADAPTED = ((IN_FLOAT32, in_float32), (IN_FLOAT, in_float), (SCALARS, at_least_one_dimension))
 _SPOKEN = {"aten::_local_scalar_dense": "aten::item", "aten::_unique2": "aten::unique"}
 _RULES: dict[Operator, Rule] = {
     _aten.lift_fresh.default: _fresh,

@@ -2,7 +2,6 @@
 #include "bridge.h"
 
 #include <ATen/EmptyTensor.h>
-#include <ATen/ops/from_blob.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -12,13 +11,13 @@
 #include <initializer_list>
 #include <memory>
 
+#include "buffers.h"
 #include "torchneuron.h"
 
 namespace neuron {
 namespace {
 
 using python::api;
-using python::Buffer;
 using python::checked;
 using python::Gil;
 using python::Object;
@@ -77,72 +76,6 @@ std::string dtype_text(at::ScalarType dtype) {
 // The module's name; replaced names are kept, since another thread may be reading one.
 std::atomic<const char*> bridge_name{"runtime.bridge"};
 
-// A Python object that exports a tensor's bytes and owns a reference to the tensor.
-struct TensorBytes {
-  python::ObjectHead head;
-  at::Tensor* tensor;
-};
-
-int get_buffer(Object* self, Buffer* view, int flags) {
-  const at::Tensor& tensor = *reinterpret_cast<TensorBytes*>(self)->tensor;
-  return api().PyBuffer_FillInfo(view, self, tensor.data_ptr(),
-                                 static_cast<ssize_t>(tensor.nbytes()), /*readonly=*/1, flags);
-}
-
-void dealloc(Object* self) {
-  auto* bytes = reinterpret_cast<TensorBytes*>(self);
-  auto* type = reinterpret_cast<Object*>(bytes->head.type);
-  delete bytes->tensor;
-  api().PyObject_Free(self);
-  api().Py_DecRef(type);
-}
-
-// Made once under the GIL, never freed.
-python::TypeObject* tensor_bytes_type() {
-  static python::TypeObject* type = nullptr;
-  if (type == nullptr) {
-    python::TypeSlot slots[] = {
-        {python::kSlotGetBuffer, reinterpret_cast<void*>(get_buffer)},
-        {python::kSlotDealloc, reinterpret_cast<void*>(dealloc)},
-        {0, nullptr},
-    };
-    python::TypeSpec spec{"neuron.TensorBytes", sizeof(TensorBytes), 0,
-                          python::kDisallowInstantiation, slots};
-    type = reinterpret_cast<python::TypeObject*>(checked(api().PyType_FromSpec(&spec)).release());
-  }
-  return type;
-}
-
-Ref memoryview(const at::Tensor& tensor) {
-  Ref bytes = checked(api().PyType_GenericAlloc(tensor_bytes_type(), 0));
-  reinterpret_cast<TensorBytes*>(bytes.get())->tensor = new at::Tensor(tensor);
-  return checked(api().PyMemoryView_FromObject(bytes.get()));
-}
-
-// A Python buffer held by a tensor.
-class HeldBuffer {
- public:
-  explicit HeldBuffer(const Ref& object) {
-    if (api().PyObject_GetBuffer(object.get(), &view_, python::kBufferSimple) != 0) {
-      python::throw_python_error();
-    }
-  }
-  ~HeldBuffer() {
-    if (python::alive()) {  // otherwise the memory goes with the process
-      Gil gil;
-      api().PyBuffer_Release(&view_);
-    }
-  }
-  HeldBuffer(const HeldBuffer&) = delete;
-  HeldBuffer& operator=(const HeldBuffer&) = delete;
-
-  void* data() const { return view_.data; }
-  size_t size() const { return static_cast<size_t>(view_.size); }
-
- private:
-  Buffer view_{};
-};
-
 // `shape` is that of `spec`, or differs from it in dimension 0.
 at::Tensor output_tensor(const Ref& object, const TensorSpec& spec, at::IntArrayRef shape) {
   auto held = std::make_unique<HeldBuffer>(object);
@@ -152,8 +85,7 @@ at::Tensor output_tensor(const Ref& object, const TensorSpec& spec, at::IntArray
               " bytes");
   void* data = held->data();
   if (bytes >= kCopyBelow && reinterpret_cast<uintptr_t>(data) % kAlignment == 0) {
-    HeldBuffer* owned = held.release();
-    return at::from_blob(data, shape, [owned](void*) { delete owned; }, spec.dtype);
+    return tensor_in(std::move(held), shape, spec.dtype);
   }
   at::Tensor copy = at::detail::empty_cpu(shape, spec.dtype);
   if (bytes > 0) {
@@ -213,9 +145,9 @@ Ref call(const Handle& handle, const char* method, std::initializer_list<Object*
   return call(handle.get(), method, arguments);
 }
 
-void call_bridge(const char* function, std::initializer_list<Object*> arguments) {
+Ref call_bridge(const char* function, std::initializer_list<Object*> arguments) {
   const Ref module = checked(api().PyImport_ImportModule(bridge_name.load()));
-  call(module.get(), function, arguments);
+  return call(module.get(), function, arguments);
 }
 
 // The results of a call; `batch` is the size of their dimension 0, or -1 for the declared one.
@@ -244,10 +176,10 @@ std::string type_text(at::ScalarType dtype, at::IntArrayRef shape) {
 }
 
 Handle::~Handle() {
-  if (!python::alive()) {  // the device's memory goes with the process
+  const Gil gil(std::nothrow);
+  if (!gil.held()) {  // the device's memory goes with the process
     return;
   }
-  Gil gil;
   Ref handle(object_);
   Ref unload(api().PyObject_GetAttrString(handle.get(), "unload"));
   if (unload.get() == nullptr ||
@@ -264,8 +196,24 @@ LoadedModel::LoadedModel(const at::Tensor& neff, const at::Tensor& metaneff,
   inputs_ = read_specs(python::attribute(handle, "inputs"));
   outputs_ = read_specs(python::attribute(handle, "outputs"));
   batch_ = python::integer(python::attribute(handle, "batch"));
-  dynamic_batch_ = python::integer(python::attribute(handle, "dynamic_batch")) != 0;
+  accept(options, python::integer(python::attribute(handle, "dynamic_batch")) != 0);
   python::prepare_for_exit();
+}
+
+// Called under the GIL right after Python has agreed, so that what Python holds, the flag and the
+// text are of one and the same call of `configure`.
+void LoadedModel::accept(const std::string& options, bool dynamic_batch) {
+  TORCH_CHECK(!dynamic_batch || (batch_ > 0 && !inputs_.empty()), "neuron::Model: dynamic batching "
+              "needs inputs that share dimension 0, got a batch of ", batch_, " for ",
+              inputs_.size(), " inputs");
+  const std::lock_guard<std::mutex> lock(options_mutex_);
+  options_ = options;
+  dynamic_batch_ = dynamic_batch;
+}
+
+std::string LoadedModel::options() const {
+  const std::lock_guard<std::mutex> lock(options_mutex_);
+  return options_;
 }
 
 std::vector<at::Tensor> LoadedModel::execute(at::TensorList inputs) const {
@@ -283,9 +231,8 @@ std::vector<at::Tensor> LoadedModel::execute_batch(at::TensorList inputs, int64_
 
 void LoadedModel::configure(const std::string& options) {
   Gil gil;
-  call(handle_, "configure", {python::text_of(options).get()});
-  const Ref handle = python::borrowed(handle_.get());
-  dynamic_batch_ = python::integer(python::attribute(handle, "dynamic_batch")) != 0;
+  const Ref dynamic_batch = call(handle_, "configure", {python::text_of(options).get()});
+  accept(options, python::integer(dynamic_batch) != 0);
 }
 
 std::vector<int64_t> LoadedModel::cores() const {
@@ -323,7 +270,27 @@ void set_default_neuron_cores(int64_t start, int64_t count) {
   call_bridge("set_default_cores", {python::number(start).get(), python::number(count).get()});
 }
 
+at::Tensor to_core(const at::Tensor& tensor, int64_t core) {
+  Gil gil;
+  const Ref kept =
+      call_bridge("to_core", {memoryview(tensor).get(), python::number(core).get()});
+  return tensor_in(std::make_unique<HeldBuffer>(kept), tensor.sizes(), tensor.scalar_type());
+}
+
 }  // namespace neuron
+
+// What python_api reports, in the exceptions that PyTorch turns into Python's.
+void neuron::python::raise(ErrorKind kind, const std::string& message) {
+  switch (kind) {
+    case ErrorKind::kValue:
+      C10_THROW_ERROR(ValueError, message);
+    case ErrorKind::kNotImplemented:
+      C10_THROW_ERROR(NotImplementedError, message);
+    case ErrorKind::kRuntime:
+      break;
+  }
+  C10_THROW_ERROR(Error, message);
+}
 
 void neuron_set_bridge(const char* module_name) {
   const size_t size = std::strlen(module_name) + 1;

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <atomic>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -40,10 +42,11 @@ class Handle {
 // The Python module (`runtime.bridge` unless neuron_set_bridge named another) has
 //   load(neff: memoryview, metaneff: memoryview, options: str) -> handle
 //   initialize() -> None
+//   to_core(data: memoryview, core: int) -> buffer, a copy in the core's account
 //   set_default_cores(start: int, count: int) -> None
 // and the handle has `inputs` and `outputs`, tuples of (name, dtype name, dims), `cores`, a tuple of
 // indices, `batch`, the size of dimension 0 of all tensors or -1, `dynamic_batch`, a bool,
-//   configure(options: str) -> None
+//   configure(options: str) -> bool, whether calls may have any batch from now on
 //   execute(inputs: tuple[memoryview, ...]) -> sequence of buffers, one for each output
 //   execute_batch(inputs: tuple[memoryview, ...], batch: int) -> likewise, of that batch
 //   load() -> object, place(start: int, count: int) -> None, unload() -> None
@@ -59,8 +62,10 @@ class LoadedModel {
 
   // The size of dimension 0 of every input and output, or -1.
   int64_t batch() const { return batch_; }
-  // Whether calls may have any other size there.
+  // Whether calls may have any other size there. A call that runs goes on as it began.
   bool dynamic_batch() const { return dynamic_batch_; }
+
+  std::string options() const;
   void configure(const std::string& options);
 
   // `inputs` are contiguous CPU tensors that match inputs() exactly.
@@ -78,8 +83,12 @@ class LoadedModel {
   Handle handle_;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
+  void accept(const std::string& options, bool dynamic_batch);
+
   int64_t batch_;
-  bool dynamic_batch_;
+  std::atomic<bool> dynamic_batch_{false};
+  std::string options_;
+  mutable std::mutex options_mutex_;  // held only to copy: nobody waits for the GIL under it
 };
 
 // Takes this process's NeuronCores, as the first load does.
@@ -87,5 +96,9 @@ void initialize_runtime();
 
 // Where models are loaded that are not told where, from now on.
 void set_default_neuron_cores(int64_t start, int64_t count);
+
+// A copy of a contiguous CPU tensor that counts against the memory of a NeuronCore for as long as
+// any tensor shares its storage. It is a CPU tensor itself.
+at::Tensor to_core(const at::Tensor& tensor, int64_t core);
 
 }  // namespace neuron

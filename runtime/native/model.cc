@@ -8,6 +8,8 @@
 #include <sstream>
 #include <utility>
 
+#include "low_level.h"
+
 namespace neuron {
 namespace {
 
@@ -87,23 +89,17 @@ at::Tensor forward_v2_1(at::TensorList inputs, const c10::intrusive_ptr<Model>& 
   return std::move(outputs[0]);
 }
 
-std::vector<at::Tensor> execute_neuron(const c10::intrusive_ptr<Model>& model,
-                                       at::TensorList inputs) {
-  return model->forward("neuron::_execute_neuron", inputs);
-}
-
 c10::intrusive_ptr<Model> model_from_tensors(const at::Tensor& neff, const at::Tensor& metaneff,
                                              std::string options) {
-  return c10::make_intrusive<Model>(neff, metaneff, std::move(options));
+  return c10::make_intrusive<Model>(neff, metaneff, options);
 }
 
 }  // namespace
 
-Model::Model(at::Tensor neff, at::Tensor metaneff, std::string options)
+Model::Model(at::Tensor neff, at::Tensor metaneff, const std::string& options)
     : neff_(file_tensor("neff", neff)),
       metaneff_(file_tensor("metaneff", metaneff)),
-      options_(std::move(options)),
-      loaded_(neff_, metaneff_, options_) {}
+      loaded_(neff_, metaneff_, options) {}
 
 c10::intrusive_ptr<Model> Model::from_bytes(std::string neff, std::string metaneff) {
   return c10::make_intrusive<Model>(tensor_of(std::move(neff)), tensor_of(std::move(metaneff)),
@@ -114,7 +110,7 @@ c10::intrusive_ptr<Model> Model::from_state(ModelState state) {
   auto& [version, options, neff, metaneff] = state;
   TORCH_CHECK(version == kStateVersion, "neuron::Model: this library reads models of version ",
               kStateVersion, ", got one saved as version ", version);
-  return c10::make_intrusive<Model>(std::move(neff), std::move(metaneff), std::move(options));
+  return c10::make_intrusive<Model>(std::move(neff), std::move(metaneff), options);
 }
 
 std::vector<std::string> Model::names(const std::vector<TensorSpec>& specs) {
@@ -144,11 +140,6 @@ std::vector<at::Tensor> Model::forward(const char* who, at::TensorList inputs) c
   return loaded_.execute(admitted);
 }
 
-void Model::set_options(const std::string& options) {
-  loaded_.configure(options);
-  options_ = options;
-}
-
 // The size of dimension 0, which all inputs must share.
 int64_t Model::batch_of(const char* who, at::TensorList inputs) const {
   const int64_t batch = inputs[0].size(0);
@@ -161,7 +152,7 @@ int64_t Model::batch_of(const char* who, at::TensorList inputs) const {
   return batch;
 }
 
-// The runtime of this process, as programs hold it.
+// The runtime of this process, as programs hold it; it has no state of its own.
 struct Runtime : torch::CustomClassHolder {
   void initialize() const { initialize_runtime(); }
   void set_default_neuron_cores(int64_t start, int64_t count) const {
@@ -201,21 +192,18 @@ TORCH_LIBRARY(neuron, library) {
   library.def(torch::schema("forward_v2_1(Tensor[] _0, __torch__.torch.classes.neuron.Model _1)"
                             " -> Tensor", kHasSideEffects),
               torch::dispatch(kKernel, forward_v2_1));
-  library.def("_init_neuron() -> ()", initialize_runtime);
-  library.def("_load_neuron(__torch__.torch.classes.neuron.Model model) -> ()",
-              [](const c10::intrusive_ptr<Model>& model) { model->load(); });
-  library.def(torch::schema("_execute_neuron(__torch__.torch.classes.neuron.Model model,"
-                            " Tensor[] inputs) -> Tensor[]", kHasSideEffects),
-              torch::dispatch(kKernel, execute_neuron));
   library.def("_model_from_tensors(Tensor neff, Tensor metaneff, str options='{}')"
               " -> __torch__.torch.classes.neuron.Model",
               model_from_tensors);
+  register_low_level(library);
 }
 
 // Results never require grad: autograd has nothing to record, not even that it could not.
 TORCH_LIBRARY_IMPL(neuron, Autograd, library) {
-  library.impl("forward_v2", torch::CppFunction::makeFallthrough());
-  library.impl("forward_v2_1", torch::CppFunction::makeFallthrough());
+  for (const char* name : {"forward_v2", "forward_v2_1", "_execute_neuron", "_to_neuron",
+                           "_from_neuron"}) {
+    library.impl(name, torch::CppFunction::makeFallthrough());
+  }
 }
 
 }  // namespace neuron

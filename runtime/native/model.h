@@ -21,19 +21,19 @@ class Model : public torch::CustomClassHolder {
   static constexpr int64_t kStateVersion = 1;
 
   // Loads on a NeuronCore. The tensors are shared, not copied, and must not change.
-  Model(at::Tensor neff, at::Tensor metaneff, std::string options);
+  Model(at::Tensor neff, at::Tensor metaneff, const std::string& options);
   static c10::intrusive_ptr<Model> from_bytes(std::string neff, std::string metaneff);
   static c10::intrusive_ptr<Model> from_state(ModelState state);
-  ModelState state() const { return {kStateVersion, options_, neff_, metaneff_}; }
+  ModelState state() const { return {kStateVersion, options(), neff_, metaneff_}; }
 
   at::Tensor neff() const { return neff_; }
   at::Tensor metaneff() const { return metaneff_; }
-  std::string options() const { return options_; }
+  std::string options() const { return loaded_.options(); }
   std::vector<std::string> input_names() const { return names(loaded_.inputs()); }
   std::vector<std::string> output_names() const { return names(loaded_.outputs()); }
 
   // How calls and loads go on, as JSON; saved with the model.
-  void set_options(const std::string& options);
+  void set_options(const std::string& options) { loaded_.configure(options); }
 
   int64_t batch() const { return loaded_.batch(); }
   std::vector<int64_t> cores() const { return loaded_.cores(); }
@@ -50,7 +50,6 @@ class Model : public torch::CustomClassHolder {
 
   at::Tensor neff_;
   at::Tensor metaneff_;
-  std::string options_;
   LoadedModel loaded_;
 };
 

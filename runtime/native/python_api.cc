@@ -1,7 +1,6 @@
 // Finds Python in the process or starts it, and carries Python errors to C++.
 #include "python_api.h"
 
-#include <c10/util/Exception.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <thread>
 
 namespace neuron::python {
@@ -28,22 +28,34 @@ std::string setting(const char* variable, const char* built_in) {
   return value != nullptr && *value != '\0' ? value : built_in;
 }
 
+[[noreturn]] void refuse(const std::string& message) {
+  raise(ErrorKind::kRuntime, "neuron: " + message);
+}
+
+void require(bool condition, const std::string& message) {
+  if (!condition) {
+    refuse(message);
+  }
+}
+
 void* open_libpython() {
+  const std::string remedy = "; try: NEURON_EMULATOR_LIBPYTHON=/path/to/libpython3.X.so";
   const std::string path = setting("NEURON_EMULATOR_LIBPYTHON", NEURON_LIBPYTHON);
-  TORCH_CHECK(!path.empty(),
-              "neuron::Model: a program without Python needs a shared libpython to run models, and "
-              "the Python that built this library has none; "
-              "try: NEURON_EMULATOR_LIBPYTHON=/path/to/libpython3.X.so");
+  require(!path.empty(),
+          "a program without Python needs a shared libpython to run models, and the Python that "
+          "built this library has none" + remedy);
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
-  TORCH_CHECK(library != nullptr, "neuron::Model: libpython must be loadable, got ", dlerror(),
-              "; try: NEURON_EMULATOR_LIBPYTHON=/path/to/libpython3.X.so");
+  if (library == nullptr) {
+    refuse(std::string("libpython must be loadable, got ") + dlerror() + remedy);
+  }
   return library;
 }
 
 void* symbol(void* scope, const char* name) {
   void* address = dlsym(scope, name);
-  TORCH_CHECK(address != nullptr,
-              "neuron::Model: needs Python 3.11 or newer, got one without the symbol ", name);
+  if (address == nullptr) {
+    refuse(std::string("needs Python 3.11 or newer, got one without the symbol ") + name);
+  }
   return address;
 }
 
@@ -52,7 +64,7 @@ void append_to_path(const Api& python, const char* directory, size_t size) {
   Object* path = python.PySys_GetObject("path");  // borrowed
   if (text == nullptr || path == nullptr || python.PyList_Append(path, text) != 0) {
     python.PyErr_Clear();
-    TORCH_CHECK(false, "neuron::Model: Python's sys.path must be a list to add ", directory);
+    refuse(std::string("Python's sys.path must be a list to add ") + directory);
   }
   python.Py_DecRef(text);
 }
@@ -61,12 +73,11 @@ void append_to_path(const Api& python, const char* directory, size_t size) {
 // are found from its path. The calling thread does not keep the GIL.
 void start_interpreter(const Api& python) {
   const std::string executable = setting("NEURON_EMULATOR_PYTHON", NEURON_PYTHON);
-  TORCH_CHECK(access(executable.c_str(), X_OK) == 0,
-              "neuron::Model: a program without Python needs the Python environment this library "
-              "was built in, got no executable at ", executable,
-              "; try: NEURON_EMULATOR_PYTHON=/path/to/venv/bin/python");
+  require(access(executable.c_str(), X_OK) == 0,
+          "a program without Python needs the Python environment this library was built in, got no "
+          "executable at " + executable + "; try: NEURON_EMULATOR_PYTHON=/path/to/venv/bin/python");
   const wchar_t* name = python.Py_DecodeLocale(executable.c_str(), nullptr);
-  TORCH_CHECK(name != nullptr, "neuron::Model: cannot decode the path ", executable);
+  require(name != nullptr, "cannot decode the path " + executable);
   python.Py_SetProgramName(name);  // kept by Python for its whole life
   python.Py_InitializeEx(0);
   append_to_path(python, NEURON_SOURCE_ROOT, sizeof(NEURON_SOURCE_ROOT) - 1);
@@ -121,17 +132,17 @@ Object* wait_for_calls(Object*, Object*) {
 }
 
 void run_python_exit_handlers() {
-  if (!alive()) {
+  const Gil gil(std::nothrow);
+  if (!gil.held()) {
     return;
   }
-  Gil gil;
   try {
     call(checked(api().PyImport_ImportModule("atexit")), "_run_exitfuncs");
     for (const char* name : {"stdout", "stderr"}) {
       call(borrowed(api().PySys_GetObject(name)), "flush");
     }
-  } catch (const c10::Error& error) {
-    std::fprintf(stderr, "neuron::Model: at exit: %s\n", error.what());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "neuron: at exit: %s\n", error.what());
   }
 }
 
@@ -165,21 +176,29 @@ void prepare_for_exit() {
   }
 }
 
-Gil::Gil() {
-  api();
+Gil::Gil(std::nothrow_t) noexcept : held_(true) {
   if (depth == 0) {
     ++threads_inside;  // before the check: whoever sets `exiting` then waits for this thread
     if (!alive()) {
       --threads_inside;
-      TORCH_CHECK(false, "neuron::Model: Python must be running to run the model, got one that is "
-                  "exiting, or a forked child of the process that started it");
+      held_ = false;
+      return;
     }
   }
   ++depth;
   state_ = api().PyGILState_Ensure();
 }
 
+Gil::Gil() : Gil((api(), std::nothrow)) {  // the first call of api() may raise
+  require(held_,
+          "Python must be running to run the model, got one that is exiting, or a forked child of "
+          "the process that started it");
+}
+
 Gil::~Gil() {
+  if (!held_) {
+    return;
+  }
   api().PyGILState_Release(state_);
   if (--depth == 0) {
     --threads_inside;
@@ -208,18 +227,18 @@ void throw_python_error() {
   const auto message = [&] { return text(checked(python.PyObject_Str(value.get()))); };
   if (is(python.PyExc_KeyboardInterrupt)) {
     python.PyErr_SetInterrupt();  // C++ cannot carry it: have it raised again once Python goes on
-    C10_THROW_ERROR(Error, "KeyboardInterrupt");
+    raise(ErrorKind::kRuntime, "KeyboardInterrupt");
   }
   if (is(python.PyExc_NotImplementedError)) {
-    C10_THROW_ERROR(NotImplementedError, message());
+    raise(ErrorKind::kNotImplemented, message());
   }
   if (is(python.PyExc_ValueError)) {
-    C10_THROW_ERROR(ValueError, message());
+    raise(ErrorKind::kValue, message());
   }
   if (is(python.PyExc_RuntimeError)) {
-    C10_THROW_ERROR(Error, message());
+    raise(ErrorKind::kRuntime, message());
   }
-  C10_THROW_ERROR(Error, formatted(value));
+  raise(ErrorKind::kRuntime, formatted(value));
 }
 
 Ref borrowed(Object* object) {

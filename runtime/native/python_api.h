@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <new>
 #include <string>
 #include <utility>
 
@@ -61,6 +62,8 @@ constexpr int kSlotGetBuffer = 1;
 constexpr int kSlotDealloc = 52;
 constexpr unsigned int kDisallowInstantiation = 1u << 7;
 constexpr int kBufferSimple = 0;
+constexpr int kBufferRead = 0x100;
+constexpr int kBufferWrite = 0x200;
 constexpr int kMethodNoArguments = 4;
 
 // result, name, arguments
@@ -94,6 +97,7 @@ constexpr int kMethodNoArguments = 4;
   X(void, PyBuffer_Release, (Buffer*))                                                   \
   X(int, PyBuffer_FillInfo, (Buffer*, Object*, void*, ssize_t, int readonly, int flags)) \
   X(Object*, PyMemoryView_FromObject, (Object*))                                         \
+  X(Object*, PyMemoryView_FromMemory, (char*, ssize_t, int flags))                       \
   X(Object*, PyCFunction_NewEx, (MethodDef*, Object* self, Object* module))              \
   X(Object*, PyType_FromSpec, (TypeSpec*))                                               \
   X(Object*, PyType_GenericAlloc, (TypeObject*, ssize_t))                                \
@@ -124,7 +128,13 @@ struct Api {
   bool embedded;  // the library started this interpreter
 };
 
-// The API; the first call finds the interpreter or starts one, and throws c10::Error if it cannot.
+enum class ErrorKind { kRuntime, kValue, kNotImplemented };
+
+// Throws what the callers of a library expect: each library that is built from this defines it.
+// What it throws is a std::exception.
+[[noreturn]] void raise(ErrorKind kind, const std::string& message);
+
+// The API; the first call finds the interpreter or starts one, and raises if it cannot.
 const Api& api();
 
 // Whether this thread may enter Python: it has not begun to exit (what runs may finish), and this
@@ -138,16 +148,20 @@ bool alive() noexcept;
 // exit handlers run last come first, so this one goes before those of what the runtime imported.
 void prepare_for_exit();
 
-// Holds the GIL; throws c10::Error where Python may not be entered.
+// Holds the GIL; raises where Python may not be entered.
 class Gil {
  public:
   Gil();
+  explicit Gil(std::nothrow_t) noexcept;  // for destructors: ask `held`
   ~Gil();
   Gil(const Gil&) = delete;
   Gil& operator=(const Gil&) = delete;
 
+  bool held() const { return held_; }
+
  private:
-  int state_;
+  bool held_;
+  int state_ = 0;
 };
 
 // An owned reference; made and dropped only while the GIL is held.
@@ -172,9 +186,9 @@ class Ref {
   Object* object_ = nullptr;
 };
 
-// Takes a new reference, or throws the Python error that is set: ValueError and
-// NotImplementedError as c10's, RuntimeError as c10::Error, each with its own message; any other
-// type, which nobody raised on purpose, as c10::Error with the whole Python traceback.
+// Takes a new reference, or raises the Python error that is set: a ValueError, RuntimeError or
+// NotImplementedError with its own message; any other type, which nobody raised on purpose, with
+// the whole Python traceback.
 Ref checked(Object* object);
 
 [[noreturn]] void throw_python_error();

@@ -32,6 +32,7 @@ def fake_runtime() -> Iterator[None]:
 @pytest.fixture
 def every_model_unloads() -> Iterator[None]:
     """Holds a test to leave no more models loaded than it found."""
+    gc.collect()
     before = list(fake_bridge.loaded)
     yield
     gc.collect()

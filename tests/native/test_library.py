@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 """
-COMMANDS = len(list((ROOT / "runtime/native").glob("*.cc"))) + 1  # and one to link
+COMMANDS = len(library.TORCHNEURON.sources) + 1  # and one to link
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def compiler(tmp_path) -> Path:
     return path
 
 
-def build(cache: Path, **env: object) -> subprocess.CompletedProcess:
+def build(cache: Path, *arguments: str, **env: object) -> subprocess.CompletedProcess:
     """Runs the build in a process of its own."""
     settings = {key: str(value) for key, value in env.items()}
     return subprocess.run(
-        [sys.executable, "-m", "runtime.library", "build"],
+        [sys.executable, "-m", "runtime.library", "build", *arguments],
         cwd=ROOT,
         env={**os.environ, "XDG_CACHE_HOME": str(cache), **settings},
         capture_output=True,
@@ -53,6 +53,19 @@ def test_builds_once(tmp_path, compiler):
     assert (second.stdout, second.stderr) == (first.stdout, "")
     assert (tmp_path / "log").read_text().count("call") == COMMANDS
     assert sorted(p.name for p in path.parent.iterdir()) == ["libtorchneuron.so", "lock"]
+
+
+def test_every_source_is_of_a_library():
+    sources = {name for made in library.LIBRARIES.values() for name in made.sources}
+    assert sources == {path.name for path in (ROOT / "runtime/native").glob("*.cc")}
+
+
+def test_libraries_have_directories_of_their_own(tmp_path, compiler):
+    made = [Path(build(tmp_path, *name, CXX=compiler).stdout.strip()) for name in ([], ["nrt"])]
+    assert [path.name for path in made] == ["libtorchneuron.so", "libnrt.so"]
+    assert made[0].parent != made[1].parent
+    count = len(library.TORCHNEURON.sources) + len(library.NRT.sources) + 2
+    assert (tmp_path / "log").read_text().count("call") == count
 
 
 def test_processes_wait_for_one_another(tmp_path, compiler):
@@ -103,5 +116,14 @@ def test_a_relative_cache_directory_is_ignored(monkeypatch):
     assert library.library_path().parents[1] == expected
 
 
-def test_usage():
-    assert library.main([]) == library.main(["bild"]) == 2
+def test_where_things_are(capsys):
+    assert library.main(["path", "nrt"]) == library.main(["include"]) == 0
+    path, include = map(Path, capsys.readouterr().out.split())
+    assert path.name == "libnrt.so"
+    assert {"nrt.h", "torchneuron.h"} <= {header.name for header in include.glob("*.h")}
+
+
+@pytest.mark.parametrize("arguments", [[], ["bild"], ["build", "nrd"], ["build", "nrt", "now"]])
+def test_usage(arguments, capsys):
+    assert library.main(arguments) == 2
+    assert capsys.readouterr().err.startswith("usage: python -m runtime.library {build,path,incl")

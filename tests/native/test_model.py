@@ -76,6 +76,7 @@ KEPT_BY_PYTORCH |= {"optimize_for_inference"}
 
 @pytest.mark.parametrize("name", SURVIVES)
 def test_unloads_when_dropped(name):
+    gc.collect()
     before = list(fake_bridge.loaded)
     module = SURVIVES[name]()
     module(X, X)

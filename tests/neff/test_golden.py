@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from neff.container import FORMAT
-from runtime.core import NeuronCore
 from runtime.model import load
+from tests.runtime.models import core
 
 FOLDER = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("version", range(1, FORMAT + 1))
 def test_golden_file_loads_and_runs(version):
-    model = load((FOLDER / f"format-{version}.neff").read_bytes(), NeuronCore(0, 1 << 24))
+    model = load((FOLDER / f"format-{version}.neff").read_bytes(), [core()])
     with np.load(FOLDER / f"format-{version}.npz", allow_pickle=False) as values:
         given = [values[name] for name, _, _ in model.inputs]
         expected = [values[name] for name, _, _ in model.outputs]

@@ -1,12 +1,13 @@
-"""`torch_neuronx.DataParallel`: a traced model on several NeuronCores, a share of the batch on each."""
+"""`torch_neuronx.DataParallel`: a traced model on many NeuronCores, part of the batch on each."""
 
 from __future__ import annotations
 
 import copy
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
@@ -23,10 +24,16 @@ class DataParallel(torch.nn.Module):
     `device_ids` are indices of the process's NeuronCores, or strings such as "nc:1"; by default
     all of them. `dim` is the batch's dimension in every input and output. Where it is 0, parts of a
     batch may have any size (dynamic batching), unless `set_dynamic_batching` is False or
-    `disable_dynamic_batching` is called: then a part must have the size that was traced.
+    `disable_dynamic_batching` is called: then a part must have the size that was traced. A model
+    that dynamic batching cannot serve warns and is held to that as well.
 
     `num_workers` threads (by default two for each core) run the parts, each `split_size` long (by
-    default the batch divided by the number of cores).
+    default the batch divided by the number of cores). The model itself is moved to the first core;
+    its replicas share its NEFF and executable.
+
+    Raises ValueError for cores the process does not have and modules without a Neuron model,
+    RuntimeError where the runtime cannot be initialized. Calls raise ValueError where inputs do not
+    fit, and what a part raised, with the core it ran on: "Caught RuntimeError on neuroncore 3."
     Source: AWS Neuron documentation, PyTorch Neuron DataParallel API.
     """
 
@@ -40,25 +47,17 @@ class DataParallel(torch.nn.Module):
         super().__init__()
         if not neuron_models(model):
             raise ValueError("torch_neuronx.DataParallel: the model must come from a Neuron trace")
-        available = len(placement.all_cores())
-        wanted = range(available) if device_ids is None else device_ids
-        self.device_ids = [_index(device, available) for device in wanted]
-        if not self.device_ids:
-            raise ValueError("torch_neuronx.DataParallel: device_ids must name a NeuronCore")
+        self.device_ids = _indices(device_ids)
         self.dim = dim
-        self.dynamic_batching = False
         self.split_size: int | None = None
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._workers = 2 * len(self.device_ids)
         # Not submodules: replicas share one set of weights, which state_dict must not repeat.
-        self._replicas = [model, *(copy.deepcopy(model) for _ in self.device_ids[1:])]
-        for replica, device in zip(self._replicas, self.device_ids, strict=True):
-            for neuron_model in neuron_models(replica):
-                neuron_model.set_neuron_devices(device, 1)
-        if set_dynamic_batching and dim == 0:
-            self._replicas = [calls.dynamic_batch(replica) for replica in self._replicas]
-            self.dynamic_batching = True
+        self._replicas = [model, *(_replica(model, device) for device in self.device_ids[1:])]
+        for neuron_model in neuron_models(model):
+            neuron_model.set_neuron_devices(self.device_ids[0], 1)
+        self.dynamic_batching = set_dynamic_batching and dim == 0 and self._batched_dynamically()
 
     @property
     def num_workers(self) -> int:
@@ -70,9 +69,7 @@ class DataParallel(torch.nn.Module):
             raise ValueError(f"DataParallel: num_workers must be at least 1, got {workers}")
         with self._lock:
             self._workers = workers
-            if self._pool is not None:
-                self._pool.shutdown(wait=True)
-                self._pool = None
+            self._pool = None  # calls that use the old threads keep them until they end
 
     def disable_dynamic_batching(self) -> None:
         """Hold every part of a batch to the size that was traced."""
@@ -80,33 +77,68 @@ class DataParallel(torch.nn.Module):
             calls.set_dynamic_batching(replica, False)
         self.dynamic_batching = False
 
-    def forward(self, *inputs: Any) -> Any:
-        leaves, structure = pytree.tree_flatten(inputs)
+    def forward(self, *inputs: Any, **keywords: Any) -> Any:
+        leaves, structure = pytree.tree_flatten((inputs, keywords))
         size = self._batch(leaves)
         step = self.split_size or max(1, size // len(self.device_ids))
-        starts = range(0, max(size, 1), step)
+        if not self.dynamic_batching:
+            self._check_parts(leaves, size, step)
 
-        def run(number: int) -> Any:
-            part = [_narrowed(leaf, self.dim, starts[number], step) for leaf in leaves]
+        def run(number: int, start: int) -> Any:
             which = number % len(self._replicas)
-            return _attributed(
-                lambda: self._replicas[which](*pytree.tree_unflatten(part, structure)),
-                self.device_ids[which],
-            )
+            part = [_narrowed(leaf, self.dim, start, step) for leaf in leaves]
+            given, named = pytree.tree_unflatten(part, structure)
+            replica = self._replicas[which]
+            return _attributed(lambda: replica(*given, **named), self.device_ids[which])
 
+        starts = range(0, max(size, 1), step)
         if len(starts) == 1:
-            return run(0)
-        return _joined(list(self._threads().map(run, range(len(starts)))), self.dim)
+            return run(0, 0)
+        pool = self._threads()
+        parts = [pool.submit(run, number, start) for number, start in enumerate(starts)]
+        wait(parts)
+        return _joined([part.result() for part in parts], self.dim)
+
+    def _batched_dynamically(self) -> bool:
+        """Whether dynamic batching serves the model; it is then enabled."""
+        try:
+            for replica in self._replicas:
+                calls.dynamic_batch(replica)
+        except ValueError as error:
+            warnings.warn(
+                f"torch_neuronx.DataParallel: dynamic batching cannot be enabled: {error}",
+                stacklevel=3,
+            )
+            return False
+        return True
 
     def _batch(self, leaves: Sequence[Any]) -> int:
         """The size of the inputs' batch, which they must share."""
-        sizes = {leaf.shape[self.dim] for leaf in leaves if isinstance(leaf, torch.Tensor)}
-        if len(sizes) != 1:
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        sizes = {t.shape[self.dim] if -t.dim() <= self.dim < t.dim() else None for t in tensors}
+        if len(sizes) != 1 or None in sizes:
+            shapes = ", ".join(str(list(t.shape)) for t in tensors) or "none"
             raise ValueError(
-                f"torch_neuronx.DataParallel: dimension {self.dim} of all inputs must be the batch, "
-                f"got sizes {sorted(sizes)}"
+                f"torch_neuronx.DataParallel: all inputs must have the batch in dimension "
+                f"{self.dim}, got {shapes}"
             )
-        return sizes.pop()
+        return next(size for size in sizes if size is not None)
+
+    def _check_parts(self, leaves: Sequence[Any], size: int, step: int) -> None:
+        """Refuse parts of another size than was traced, where that can be known here: in a model
+        that is one NEFF."""
+        models = neuron_models(self._replicas[0])
+        shape = _traced_shape(models[0]) if len(models) == 1 else []
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        if len(shape) != tensors[0].dim():
+            return
+        traced = shape[self.dim]
+        if step != traced or size % step:
+            raise ValueError(
+                f"torch_neuronx.DataParallel: without dynamic batching, each part of a batch must "
+                f"have the size that was traced, {traced} in dimension {self.dim}; got a batch of "
+                f"{size} in parts of {step} on {len(self.device_ids)} NeuronCores"
+            )
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -115,8 +147,22 @@ class DataParallel(torch.nn.Module):
             return self._pool
 
 
+def _indices(device_ids: Sequence[int | str] | None) -> list[int]:
+    """The indices that device ids stand for; of all cores for None."""
+    try:
+        available = len(placement.all_cores())
+    except RuntimeError as error:
+        raise RuntimeError(
+            "Neuron runtime cannot be initialized; cannot determine the number of available "
+            f"NeuronCores: {error}"
+        ) from error
+    indices = [_index(device, available) for device in device_ids or range(available)]
+    if device_ids is not None and not device_ids:
+        raise ValueError("torch_neuronx.DataParallel: device_ids must name a NeuronCore, got []")
+    return indices
+
+
 def _index(device: int | str, available: int) -> int:
-    """The index that a device id stands for."""
     text = device.removeprefix("nc:") if isinstance(device, str) else device
     if isinstance(text, bool) or not str(text).isdigit() or int(text) >= available:
         raise ValueError(
@@ -124,6 +170,20 @@ def _index(device: int | str, available: int) -> int:
             f"and one, got {device!r}"
         )
     return int(text)
+
+
+def _replica(model: torch.jit.ScriptModule, device: int) -> torch.jit.ScriptModule:
+    """A copy of a model on a core. The NEFF, and with it the weights, are shared."""
+    with placement.placing_here(lambda: placement.cores(device, 1)):
+        return copy.deepcopy(model)
+
+
+def _traced_shape(model: torch.ScriptObject) -> list[int]:
+    """The shape of a Neuron model's first input."""
+    from neff.metaneff import MetaNeff
+
+    meta = MetaNeff.FromString(model.metaneff().numpy().tobytes())
+    return list(meta.input_tensors[0].shape)
 
 
 def _narrowed(leaf: Any, dim: int, start: int, step: int) -> Any:
@@ -144,7 +204,8 @@ def _attributed(call: Callable[[], Any], device: int) -> Any:
     try:
         return call()
     except Exception as error:
-        original = traceback.format_exc()
-        raise type(error)(
-            f"Caught {type(error).__name__} on neuroncore {device}.\nOriginal {original}"
+        kind = calls.BatchError if isinstance(error, ValueError) else RuntimeError
+        raise kind(
+            f"Caught {type(error).__name__} on neuroncore {device}.\n"
+            f"Original {traceback.format_exc()}"
         ) from error

@@ -35,7 +35,7 @@ class NeuronModule(torch.nn.Module):
         super().__init__()
         self.model = model
         returned = _returned(captured)
-        self._structure = _pruned(captured.output_structure, {n: p for p, n in enumerate(returned)})
+        self._structure = pruned(captured.output_structure, {n: p for p, n in enumerate(returned)})
         self._single = len(returned) == 1
         self._names = [name.replace(".", "->") for name in weights]
         if weights:
@@ -77,12 +77,12 @@ def _returned(captured: Capture) -> list[int]:
     return [n for n in range(len(captured.outputs)) if n not in kept]
 
 
-def _pruned(structure: Structure, place: Mapping[int, int]) -> Structure:
+def pruned(structure: Structure, place: Mapping[int, int]) -> Structure:
     """The structure without the leaves that have no place in the flat list of returned tensors."""
     if isinstance(structure, Leaf):
         return Leaf(place[structure.index])
     kept = [n for n, item in enumerate(structure.items) if _places(item) & place.keys()]
-    items = tuple(_pruned(structure.items[n], place) for n in kept)
+    items = tuple(pruned(structure.items[n], place) for n in kept)
     if isinstance(structure, Dict):
         return Dict(tuple(structure.keys[n] for n in kept), items)
     return Items(structure.kind, items)

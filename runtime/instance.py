@@ -1,0 +1,164 @@
+"""A model on one NeuronCore: its share of the core's memory, its state, and how it is run there."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from runtime import faults, observe
+from runtime.core import NeuronCore
+from runtime.executable import Executable, Made, State, on_device
+from runtime.input_dump import dump_inputs
+from runtime.layout import layout
+from runtime.logs import Level, log
+from runtime.settings import is_set, number, setting, switched_on
+from runtime.status import NeuronRuntimeError, Status
+
+
+class ClosedError(Exception):
+    """The instance was moved away or unloaded before the call had its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an execution is held to; read from the environment at load."""
+
+    timeout: float = math.inf  # seconds
+    watched: bool = False  # whether it may take that long, so that a call must look at the clock
+    fail_on_nan: bool = False
+    dumped: int = 0  # the status with which an execution leaves its inputs in a file; 0: none
+
+
+def limits(ready: Executable) -> Limits:
+    """What the environment asks of a model that is loaded now."""
+    name = "NEURON_RT_EXEC_TIMEOUT"
+    critical = setting("NEURON_RT_NUMERICAL_ERRORS_VERBOSITY") == "critical"
+    return Limits(
+        timeout=float(number(name)) if is_set(name) else layout().exec_timeout,
+        watched=ready.loops or is_set(name),
+        fail_on_nan=switched_on("NEURON_FAIL_ON_NAN") or critical,
+        dumped=number("NEURON_RT_DBG_DUMP_INPUTS_ON_ERR"),
+    )
+
+
+class Instance:
+    """A model on one core. Raises NeuronRuntimeError (NRT_RESOURCE) where it does not fit."""
+
+    def __init__(self, ready: Executable, core: NeuronCore, limits: Limits) -> None:
+        if faults.active():
+            faults.strike("load", core.index, math.inf)
+        self.core = core
+        self._ready = ready
+        self._limits = limits
+        core.add_model(self, ready.needs)
+        self._state: State = ready.initial_state
+        self._closed = False
+
+    def execute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Run once, as soon as the core is free. Raises NeuronRuntimeError."""
+        try:
+            outputs = self._execute(arrays)
+            if self._limits.fail_on_nan and any(map(_has_nan, outputs)):
+                raise self._failed(Status.NRT_EXEC_COMPLETED_WITH_NUM_ERR)
+            return outputs
+        except NeuronRuntimeError as error:
+            if self._limits.dumped == error.status:
+                dump_inputs(self._ready.program.name, self.core.executions, arrays)
+            raise
+
+    def _execute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        with self.core.queue:
+            if self._closed:
+                raise ClosedError
+            start = time.perf_counter()
+            struck = faults.active() and faults.strike(
+                "execute", self.core.index, self._limits.timeout
+            )
+            made = self._run(arrays)
+            outputs = [np.asarray(output) for output in made.outputs]
+            if made.out_of_bounds is not None and made.out_of_bounds:
+                raise self._failed(Status.NRT_EXEC_OOB)
+            self._state = made.state
+            self.core.executions += 1
+            if observe.recording():
+                self._record(start)
+        return [_spoiled(o) for o in outputs] if struck else outputs
+
+    def _run(self, arrays: Sequence[np.ndarray]) -> Made:
+        if not self._limits.watched:
+            return self._ready.start(arrays, self._state)
+        # XLA cannot be stopped: after a time-out it may still read its inputs, so it has its own.
+        own, state = [_owned(a) for a in arrays], self._state
+        result: Future[Made] = Future()
+
+        def run() -> None:
+            try:
+                made = self._ready.start(own, state)
+                jax.block_until_ready((made.outputs, made.state))
+                result.set_result(made)
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+                result.set_exception(error)
+
+        threading.Thread(target=run, name="neuron-watched", daemon=True).start()
+        if not wait([result], self._limits.timeout).done:
+            raise self._timed_out()
+        return result.result()
+
+    def restart(self) -> None:
+        """Give the state its first value again, once an execution that runs has ended."""
+        with self.core.queue:
+            self._state = self._ready.initial_state
+
+    def close(self) -> None:
+        """Give the core's memory back, once an execution that runs has ended."""
+        with self.core.queue:
+            self._closed = True
+            self._state = ()
+        self.core.memory.remove_model(self)
+
+    def _where(self) -> str:
+        core, name = self.core, self._ready.program.name
+        return f"Neuron Device {core.device} NC {core.position}, model {name}"
+
+    def _failed(self, status: Status) -> NeuronRuntimeError:
+        log(Level.ERROR, "NRT", "nrt_infodump", f"Failure: {status.name} in nrt_execute()")
+        return NeuronRuntimeError("nrt_execute", status, self._where())
+
+    def _timed_out(self) -> NeuronRuntimeError:
+        milliseconds = round(self._limits.timeout * 1000)
+        message = (
+            f"execution timeout ({milliseconds} ms) on {self._where()}, "
+            "waiting for execution completion notification"
+        )
+        log(Level.ERROR, "TDRV", "exec_wait", f"(FATAL-RT-UNDEFINED-STATE) {message}")
+        return NeuronRuntimeError("nrt_execute", Status.NRT_TIMEOUT, message)
+
+    def _record(self, start: float) -> None:
+        end, thread = time.perf_counter(), threading.get_native_id()
+        name = self._ready.program.name
+        for record in observe.recording():
+            record.append(observe.Execution(self.core.index, name, start, end, thread))
+
+
+def _owned(array: np.ndarray) -> jax.Array:
+    with jax.enable_x64(True):
+        return on_device(array, alias=False)
+
+
+def _spoiled(output: np.ndarray) -> np.ndarray:
+    return np.full_like(output, np.nan) if _floating(output) else output
+
+
+def _has_nan(array: np.ndarray) -> bool:
+    return _floating(array) and bool(np.isnan(array).any())
+
+
+def _floating(array: np.ndarray) -> bool:
+    return jax.dtypes.issubdtype(array.dtype, np.inexact)
