@@ -79,23 +79,25 @@ def _set_option(trace: torch.jit.ScriptModule, name: str, value: bool) -> None:
 def with_batch_errors(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     """Have a dynamically batched module's calls raise what TorchScript's interpreter, which makes
     every error a RuntimeError, would hide."""
-    if not hasattr(module.forward, "__wrapped__"):
-        module.forward = _unwrapping(module.forward)
+    if not isinstance(module.forward, _Unwrapping):
+        module.forward = _Unwrapping(module.forward)
     return module
 
 
-def _unwrapping(forward: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arguments: Any, **keywords: Any) -> Any:
+class _Unwrapping:
+    """A `forward` that finds errors about batches in those of TorchScript's interpreter."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self.forward = forward
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         try:
-            return forward(*arguments, **keywords)
+            return self.forward(*arguments, **keywords)
         except RuntimeError as error:
             _, found, message = str(error).rpartition(_MARK)
             if not found:
                 raise
             raise BatchError(_MARK + message.strip()) from None
-
-    call.__wrapped__ = forward  # type: ignore[attr-defined]  # so that it is wrapped once
-    return call
 
 
 def wrap_jit_load() -> None:

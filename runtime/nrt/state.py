@@ -29,8 +29,8 @@ def nrt_close() -> None:
     global _closed
     cores_of("nrt_close")
     unload_all()
-    core.close()
     _closed = True
+    core.close()
 
 
 def cores_of(call: str) -> Sequence[NeuronCore]:

@@ -17,6 +17,7 @@ import torch_neuronx
 from runtime.core import machine
 from runtime.observe import record_executions
 from tests.api.machines import instance, loaded, memory
+from torch_neuronx.models import neuron_models
 
 CORES = 12
 
@@ -201,6 +202,8 @@ def test_every_subgraph_of_a_module_is_placed(saved, make):
     assert sorted(ran_on(module, 2)) in ([3, 3, 4, 4], [3, 4])
     torch_neuronx.set_multicore(module)
     assert torch_neuronx.neuron_cores(module) == [list(range(CORES))] * 2
+    for model in neuron_models(module):
+        model.unload()  # torch.jit.freeze never frees a module with submodules
 
 
 def test_one_model_used_twice_is_one_subgraph(model):
