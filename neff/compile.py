@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from hlo_frontend.hlo.module import HloModule
-from hlo_frontend.hlo.verify import verify_module
 from neff.container import write_neff
 from neff.lower import lower
 from neff.metaneff import write_metaneff
-from neff.options import CompileOptions, require_built
+from neff.options import CompileOptions
 from neff.pipeline import Observer, PassRecord, pipeline, run, write_dump
 from neff.program import Program, Variable
+from neff.support.refusals import check_support
+
+logger = logging.getLogger("Neuron")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ def compile_module(
     record as it ends. Raises CompileError, HloError or NotImplementedError.
     """
     options = options or CompileOptions()
-    require_built(options)
+    for words in options.ignored:
+        logger.warning("compiler_args: %s changes nothing here", " ".join(words))
     stages: list[PassRecord] = []
 
     def done(record: PassRecord) -> None:
@@ -53,7 +57,7 @@ def compile_module(
             observe(record)
 
     start = time.perf_counter()
-    verify_module(module)
+    check_support(module, options)
     program = replace(lower(module, inputs, binding), target=options.target)
     size = len(program.main.instructions)
     done(PassRecord("lower", time.perf_counter() - start, size, True))
@@ -61,7 +65,9 @@ def compile_module(
         write_dump(dump, "00-lower", program)
     program = run(program, pipeline(options), done, dump)
     start = time.perf_counter()
-    neff = write_neff(program, compress=options.fast_loading == "off")
+    neff = write_neff(
+        program, compress=options.fast_loading == "off", logical_cores=options.logical_cores
+    )
     size = len(program.main.instructions)
     done(PassRecord("write_neff", time.perf_counter() - start, size, False))
     return Compiled(program, neff, write_metaneff(program), tuple(stages))

@@ -40,10 +40,13 @@ class Neff:
     program: Program
 
 
-def write_neff(program: Program, *, compress: bool = True) -> np.ndarray:
+def write_neff(
+    program: Program, *, compress: bool = True, logical_cores: int = 1
+) -> np.ndarray:
     """The file's bytes, as uint8; with `compress`, fewer where that pays.
 
-    Equal programs give equal bytes.
+    `logical_cores` is how many physical cores make one logical core. Equal programs give equal
+    bytes.
     """
     files = _files_of(program)
     sizes = [(name, sum(map(len, parts))) for name, parts in files.items()]
@@ -53,7 +56,7 @@ def write_neff(program: Program, *, compress: bool = True) -> np.ndarray:
         contents = [gzipped(contents)]
     out = joined([bytes(HEADER_SIZE), *contents])
     digest = hashlib.sha256(out.data[HEADER_SIZE:]).digest()
-    header = Header(program.name, digest, len(out) - HEADER_SIZE)
+    header = Header(program.name, digest, len(out) - HEADER_SIZE, lnc_size=logical_cores)
     out[:HEADER_SIZE] = np.frombuffer(header.pack(), np.uint8)
     return out
 

@@ -43,6 +43,22 @@ def _slice(i: Instruction, x: np.ndarray) -> np.ndarray:
     return x[tuple(slice(*bounds) for bounds in i["slice"])]
 
 
+def _reduce_precision(i: Instruction, x: np.ndarray) -> np.ndarray | None:
+    """f32 to fewer mantissa bits, to nearest even; a number's last bit is never below 2^-149."""
+    kept: int = i["mantissa_bits"]
+    if x.dtype != np.float32 or i["exponent_bits"] != 8:
+        return None
+    wide = x.astype(np.float64)
+    last = np.maximum(np.frexp(wide)[1] - 1, -126) - kept
+    return np.ldexp(np.rint(np.ldexp(wide, -last)), last).astype(np.float32)
+
+
+def _rsqrt(x: np.ndarray) -> np.ndarray:
+    """Rounded once, as a short float is computed in f32."""
+    wide = x if x.dtype.itemsize > 2 else x.astype(np.float32)
+    return (1 / np.sqrt(wide)).astype(x.dtype)
+
+
 def _broadcast(i: Instruction, x: np.ndarray) -> np.ndarray:
     dims = [1] * i.array.rank
     for size, d in zip(x.shape, i["dimensions"], strict=True):
@@ -108,9 +124,10 @@ FOLDS: dict[str, Fold] = {
     "or": _plain(np.bitwise_or),
     "pad": _pad,
     "power": _floating(np.power),
+    "reduce-precision": _reduce_precision,
     "reshape": lambda i, x: x.reshape(i.array.dims),
     "reverse": lambda i, x: np.flip(x, i["dimensions"]),
-    "rsqrt": _floating(lambda x: (1 / np.sqrt(x)).astype(x.dtype)),
+    "rsqrt": _floating(_rsqrt),
     "select": _select,
     "slice": _slice,
     "sqrt": _floating(np.sqrt),

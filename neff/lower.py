@@ -8,7 +8,9 @@ from hlo_frontend.hlo.module import HloComputation, HloInstruction, HloModule
 from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape
 from neff.builder import Builder, renumber_parameters
 from neff.errors import CompileError
+from neff.expand import EXPANSIONS
 from neff.program import Function, Instruction, Kind, Program, Variable
+from neff.tensor_names import input_names, output_names
 
 INLINED = frozenset({"call", "fusion"})
 
@@ -21,14 +23,15 @@ def lower(
     """The program of a verified module, before any pass.
 
     Entry parameter number p is `inputs[binding[p]]` (by default `inputs[p]`); an input that no
-    parameter is bound to stays part of the interface. Without `inputs`, they are the parameters,
-    named `input0`, `input1`, … Outputs are named `output0`, … in the order of the root tuple.
+    parameter is bound to stays part of the interface. Without `inputs`, they are the parameters.
+    Tensors are named as in `neff.tensor_names`, outputs in the order of the root tuple.
     """
     lowering = _Lowering(module)
     main = lowering.entry()
     shapes = [main.instructions[p].array for p in main.parameters]
     if inputs is None:
-        inputs = [Variable(f"input{n}", shape) for n, shape in enumerate(shapes)]
+        names = input_names(module)
+        inputs = [Variable(name, shape) for name, shape in zip(names, shapes, strict=True)]
     binding = range(len(shapes)) if binding is None else binding
     bound = [inputs[n].shape for n in binding]
     if shapes != bound:
@@ -41,7 +44,8 @@ def lower(
     if not states <= {n for _, n in aliases}:
         raise CompileError(f"lower: every state must be aliased to an output, got {aliases}")
     outputs = tuple(
-        Variable(f"output{n}", main.instructions[r].array) for n, r in enumerate(main.results)
+        Variable(name, main.instructions[r].array)
+        for name, r in zip(output_names(module, len(main.results)), main.results, strict=True)
     )
     functions = (*lowering.functions.values(), renumber_parameters(main, list(binding)))
     return Program(module.name, functions, tuple(inputs), outputs, aliases)
@@ -107,6 +111,10 @@ class _Lowering:
             if source.opcode in INLINED:
                 callee = self.computations[source.calls[0]]
                 values.append(self.inline(builder, callee, list(operands)))
+                continue
+            if source.opcode in EXPANSIONS:
+                shapes = [computation.instructions[o].shape for o in source.operands]
+                values.append(EXPANSIONS[source.opcode](builder, source, operands, shapes))
                 continue
             bodies = tuple(self.body(name) for name in source.calls)
             values.append(

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from neff.errors import OptionError
+
+# Integer work that the engines do in floating point, or in 32 bits, where it is allowed.
+DOWNCASTS = ("dot", "scatter", "all_reduce", "reduce_scatter", "pow")
+# Targets by what their cores can do (hardware and data-type pages of the Neuron SDK).
+INT64_TARGETS = frozenset({"trn2", "trn3"})
+SATURATING_TARGETS = frozenset({"inf2", "trn1", "trn1n"})
+TWO_CORE_TARGETS = frozenset({"trn2", "trn3"})
 
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """What can change compiled code. Defaults: Neuron SDK 2.32, compiler command-line reference."""
+    """What can change compiled code. Defaults: Neuron SDK 2.32, compiler command-line reference.
+
+    `ignored` holds the words of each option that is accepted and changes nothing here.
+    """
 
     framework: str = "XLA"
     target: str = "inf2"
@@ -22,7 +33,7 @@ class CompileOptions:
     native_int64: str = "default"
     implicit_integer_downcast: str = "default"
     distribution_strategy: str = "generic"
-    logical_nc_config: str = "1"
+    logical_nc_config: str = "default"
     optlevel: str = "2"
     logfile: str = ""
     verbose: str = "warning"
@@ -30,6 +41,32 @@ class CompileOptions:
     saturate_infinity: str = "off"
     fast_context_switch: str = "off"
     fast_loading: str = "off"
+    ignored: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
+
+    @property
+    def downcasts(self) -> frozenset[str]:
+        """The kinds of integer op, of DOWNCASTS, that are computed in a type that may lose bits."""
+        parts = self.implicit_integer_downcast.split(",")
+        if "default" in parts or "all" in parts:
+            return frozenset(DOWNCASTS)
+        return frozenset(parts) - {"none"}
+
+    @property
+    def narrows_int64(self) -> bool:
+        """Whether 64-bit integers are computed in 32 bits: everywhere but where asked and built."""
+        return self.native_int64 != "enabled" or self.target not in INT64_TARGETS
+
+    @property
+    def saturates_infinity(self) -> bool:
+        """Whether a transpose by the PE array gets the largest finite number for infinity."""
+        return self.saturate_infinity == "on" and self.target in SATURATING_TARGETS
+
+    @property
+    def logical_cores(self) -> int:
+        """Physical NeuronCores to a logical one: as asked, else two where the target pairs them."""
+        if self.logical_nc_config != "default":
+            return int(self.logical_nc_config)
+        return 2 if self.target in TWO_CORE_TARGETS else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +104,21 @@ SWITCHES: dict[str, tuple[str, str]] = {
     "--enable-fast-context-switch": ("fast_context_switch", "on"),
     "--enable-fast-loading-neuron-binaries": ("fast_loading", "on"),
 }
-IMPLICIT_DOWNCASTS = (
-    *("default", "all", "none"),
-    *("dot", "scatter", "all_reduce", "reduce_scatter", "pow"),
-)
+IMPLICIT_DOWNCASTS = ("default", "all", "none", *DOWNCASTS)
+# Options seen in documents, logs and samples that steer AWS's compiler and change no result here,
+# by how many words follow: none, one, or (None) all up to the next option.
+IGNORED: dict[str, int | None] = {
+    "--compile_workdir": 1,
+    "--disable-dge": 0,
+    "--enable-experimental-O1": 0,
+    "--execute-repetition": 1,
+    "--hbm-scratchpad-page-size": 1,
+    "--num-parallel-jobs": 1,
+    "--pipeline": None,
+    "--query-compute-placement": 0,
+    "--tensorizer-options": 1,
+}
+INTERNAL = "--internal-"  # every option that starts so is ignored, with the words that follow
 
 
 def parse_options(arguments: str | Sequence[str] | None) -> CompileOptions:
@@ -82,14 +130,43 @@ def parse_options(arguments: str | Sequence[str] | None) -> CompileOptions:
     for word in words:
         if not isinstance(word, str):
             raise OptionError(f"compiler_args: arguments must be strings, got {word!r}")
-    remaining = iter(words)
-    chosen = dict(_parse_word(word, remaining) for word in remaining)
+    remaining = deque(words)
+    chosen: dict[str, str] = {}
+    ignored: list[tuple[str, ...]] = []
+    while remaining:
+        word = remaining.popleft()
+        if _is_ignored(word):
+            ignored.append(_ignored(word, remaining))
+        else:
+            name, value = _parse_word(word, remaining)
+            chosen[name] = value
     for part in chosen.get("implicit_integer_downcast", "default").split(","):
         _check_choice("--implicit-integer-downcast", part, IMPLICIT_DOWNCASTS)
-    return CompileOptions(**chosen)
+    return CompileOptions(**chosen, ignored=tuple(ignored))
 
 
-def _parse_word(word: str, remaining: Iterator[str]) -> tuple[str, str]:
+def _is_ignored(word: str) -> bool:
+    return word.startswith(INTERNAL) or word.partition("=")[0] in IGNORED
+
+
+def _ignored(word: str, remaining: deque[str]) -> tuple[str, ...]:
+    """An option that changes nothing, and the words that belong to it."""
+    flag, equals, value = word.partition("=")
+    count = IGNORED.get(flag) if flag in IGNORED else None
+    taken = [flag, value] if equals else [flag]
+    if count is None:
+        while not equals and remaining and not remaining[0].startswith("-"):
+            taken.append(remaining.popleft())
+    elif count and not equals:
+        if not remaining:
+            raise OptionError(f"compiler_args: {flag} needs a value")
+        taken.append(remaining.popleft())
+    elif equals and not count:
+        raise OptionError(f"compiler_args: {flag} takes no value, got {value!r}")
+    return tuple(taken)
+
+
+def _parse_word(word: str, remaining: deque[str]) -> tuple[str, str]:
     """The field and value of an option; its value may be the next word."""
     flag, equals, value = word.partition("=")
     if flag in SWITCHES:
@@ -102,7 +179,7 @@ def _parse_word(word: str, remaining: Iterator[str]) -> tuple[str, str]:
         raise OptionError(_unknown(flag))
     option = OPTIONS[flag]
     if not equals:
-        value = next(remaining, "")
+        value = remaining.popleft() if remaining else ""
     if not value or value.startswith("--"):
         raise OptionError(f"compiler_args: {flag} needs a value")
     _check_choice(flag, value, option.choices)
@@ -117,24 +194,7 @@ def _check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _unknown(flag: str) -> str:
-    known = sorted({*OPTIONS, *SWITCHES})
+    known = sorted({*OPTIONS, *SWITCHES, *IGNORED})
     nearest = difflib.get_close_matches(flag, known, n=1, cutoff=0.4)
     hint = f"try: {nearest[0]}" if nearest else f"known options: {', '.join(known)}"
     return f"compiler_args: unknown compiler option {flag!r}\n  {hint}"
-
-
-def require_built(options: CompileOptions) -> None:
-    """Raise for documented options whose effect on results is not emulated yet."""
-    missing = {
-        "--auto-cast=all": options.auto_cast == "all",
-        "--disable-mixed-precision-accumulation": options.mixed_precision_accumulation == "off",
-        "--enable-saturate-infinity": options.saturate_infinity == "on",
-        "--native-int64=disabled": options.native_int64 == "disabled",
-        "--logical-nc-config=2": options.logical_nc_config == "2",
-    }
-    for flag, given in missing.items():
-        if given:
-            raise NotImplementedError(
-                f"compiler_args: {flag} changes what a model computes or needs and is not emulated "
-                "yet; leave it out to compile without it"
-            )

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from neff.files import write_atomically
 from neff.options import CompileOptions
-from neff.passes.auto_cast import AutoCast
+from neff.passes.accumulate import accumulate_as_typed, accumulate_in_f32
+from neff.passes.auto_cast import AutoCast, AutoCastAll
 from neff.passes.batch_norm import fold_batch_norm
 from neff.passes.cleanup import eliminate_common_subexpressions, eliminate_dead_code
 from neff.passes.constants import fold_constants, fold_weights, outline_constants
 from neff.passes.fuse import fuse
+from neff.passes.integers import DowncastIntegers, narrow_int64
 from neff.passes.place import assign_engines, place_buffers
+from neff.passes.saturate import saturate_transposed
 from neff.passes.simplify import simplify
 from neff.printing import print_program
 from neff.program import Program
@@ -34,14 +37,29 @@ class PassRecord:
 
 
 Observer = Callable[[PassRecord], None]
+CASTS: dict[str, Callable[[str], Pass] | None] = {
+    "none": None,
+    "matmult": AutoCast,
+    "all": AutoCastAll,
+}
 
 
 def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
     """The passes for a set of options, in order."""
-    casts = (AutoCast(options.auto_cast_type),) if options.auto_cast == "matmult" else ()
+    integers: tuple[Pass, ...] = (
+        *((narrow_int64,) if options.narrows_int64 else ()),  # first: all else sees 32 bits
+        DowncastIntegers(options.downcasts),
+    )
+    floats: tuple[Pass, ...] = (
+        *_casts(options),  # before folding, so that weights are rounded once, when compiling
+        # After the casts: it is their short types that it accumulates.
+        accumulate_in_f32 if options.mixed_precision_accumulation == "on" else accumulate_as_typed,
+        *((saturate_transposed,) if options.saturates_infinity else ()),
+    )
     optimize: tuple[Pass, ...] = (
-        fold_batch_norm,  # first: its statistics are bound weights, its arithmetic feeds the rest
-        *casts,  # before folding, so that weights are rounded once, when compiling
+        fold_batch_norm,  # before the casts: its arithmetic on bound weights is in their own type
+        *((fold_constants, fold_weights) if options.auto_cast == "all" else ()),  # as that is
+        *floats,
         fold_constants,  # exposes the neutral elements that simplify removes
         simplify,
         eliminate_common_subexpressions,  # before weights fold, so that each is computed once
@@ -55,7 +73,12 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
         fuse,  # last that looks at uses; placement only gives addresses
         place_buffers,
     )
-    return (*(optimize if options.optlevel != "1" else casts), *place)
+    return (*integers, *(optimize if options.optlevel != "1" else floats), *place)
+
+
+def _casts(options: CompileOptions) -> tuple[Pass, ...]:
+    cast = CASTS[options.auto_cast]
+    return (cast(options.auto_cast_type),) if cast is not None else ()
 
 
 def write_dump(folder: Path, stage: str, program: Program) -> None:

@@ -18,6 +18,10 @@ import numpy as np
 from hlo_frontend.hlo.module import NO_METADATA, Attributes, Metadata
 from hlo_frontend.hlo.types import AnyShape, Shape, element_type_of
 
+# On the convert of an input that leaves out the upper half of its 64-bit integers: the runtime
+# watches what it is given.
+NARROWED: Attributes = (("frontend_attributes", (("neuron_native_int64", "narrowed"),)),)
+
 
 class Engine(StrEnum):
     """The engines of a NeuronCore, by the names a NEFF gives their instruction streams."""

@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from neff.printing import quote
 from neff.program import Function, Instruction, Program
 from runtime.kernels import KERNELS
-from runtime.kernels.kind import Body, Value
+from runtime.kernels.kind import Body, UnsupportedFormError, Value
+from runtime.rounding import CONTROL, NEAREST, Rounding, compute
 
-# Attributes any instruction may carry: notes of a framework or of another compiler.
+# Attributes any instruction may carry: notes of a framework or of another compiler. To a custom
+# call its configuration is an argument.
 NOTES = ("backend_config", "frontend_attributes", "sharding")
+CONFIGURED = {("custom-call", "backend_config")}
 
 
 class UnsupportedInstructionError(NotImplementedError):
-    """The program has an instruction that the runtime has no kernel for."""
+    """The program has an instruction, or a form of one, that the runtime has no kernel for."""
 
 
-def interpret(program: Program, arguments: tuple[Value, ...]) -> tuple[Value, ...]:
+def interpret(
+    program: Program, arguments: tuple[Value, ...], rounding: Rounding = NEAREST
+) -> tuple[Value, ...]:
     """The outputs of a program for one value per input, in order."""
-    return _call({f.name: f for f in program.functions}, program.main, arguments)
+    return _call({f.name: f for f in program.functions}, rounding, program.main, arguments)
 
 
 def _call(
-    functions: Mapping[str, Function], function: Function, arguments: tuple[Value, ...]
+    functions: Mapping[str, Function],
+    rounding: Rounding,
+    function: Function,
+    arguments: tuple[Value, ...],
 ) -> tuple[Value, ...]:
-    run = partial(_call, functions)
     values: list[Value] = []
     for position, i in function.numbered():
         if i.op == "parameter":
             values.append(arguments[i["number"]])
             continue
-        keywords = dict(i.attrs)
-        for note in NOTES:
-            keywords.pop(note, None)
-        if i.bodies:
-            keywords["bodies"] = tuple(Body(functions[name], run) for name in i.bodies)
-        kernel = _kernel(i, position)
-        values.append(kernel(*(values[o] for o in i.operands), shape=i.shape, **keywords))
+        operands = [values[o] for o in i.operands]
+        values.append(evaluate(functions, i, position, operands, rounding))
     return tuple(values[r] for r in function.results)
 
 
-def _kernel(i: Instruction, position: int) -> Callable[..., Value]:
+def evaluate(
+    functions: Mapping[str, Function],
+    i: Instruction,
+    position: int,
+    operands: Sequence[Value],
+    rounding: Rounding = NEAREST,
+) -> Value:
+    """The value of one instruction, not a parameter, for the values of its operands."""
+    keywords = dict(i.attrs)
+    for note in NOTES:
+        if (i.op, note) not in CONFIGURED:
+            keywords.pop(note, None)
+    if i.bodies:
+        run = partial(_call, functions, rounding if i.op in CONTROL else NEAREST)
+        keywords["bodies"] = tuple(Body(functions[name], run) for name in i.bodies)
     if i.op not in KERNELS:
         raise UnsupportedInstructionError(
             f"runtime: the op {i.op} is not built yet{quote(i, position)}"
         )
-    return KERNELS[i.op]
+    try:
+        return compute(KERNELS, i, operands, keywords, rounding)
+    except UnsupportedFormError as error:
+        raise UnsupportedInstructionError(f"{error}{quote(i, position)}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -9,9 +10,14 @@ import jax
 import numpy as np
 
 from neff.container import read_neff
-from neff.program import Kind, Program, Variable
+from neff.program import NARROWED, Kind, Program, Variable
 from runtime.core import NeuronCore, machine
 from runtime.interpreter import interpret
+from runtime.rounding import Rounding, rounding_in_force
+
+logger = logging.getLogger("Neuron")
+# XLA must not leave out the rounding of a value that it would widen again.
+COMPILER_OPTIONS = {"xla_allow_excess_precision": False}
 
 # What the tensor of an element type is called in torch.
 TORCH_TYPES = {
@@ -62,6 +68,7 @@ class Model:
         self._layout = [
             (program.inputs[n].shape.numpy, program.inputs[n].shape.dims) for n in self._called
         ]
+        self._watched = _narrowed_inputs(program, self._called)
         self._memory = program.scratchpad + sum(w.shape.bytes for w in program.weights.values())
         core.allocate(self._memory)
         try:
@@ -90,8 +97,8 @@ class Model:
             )
             for n in order
         ]
-        run = partial(_run, self.program, position)
-        self._executable = jax.jit(run, keep_unused=True)
+        run = partial(_run, self.program, position, rounding_in_force())
+        self._executable = jax.jit(run, keep_unused=True, compiler_options=COMPILER_OPTIONS)
         self._executable.lower(*arguments).compile()
 
     def execute(self, inputs: Sequence[memoryview]) -> list[np.ndarray]:
@@ -103,12 +110,27 @@ class Model:
             np.frombuffer(view, dtype).reshape(dims)
             for view, (dtype, dims) in zip(inputs, self._layout, strict=True)
         ]
+        if self._watched:
+            self._watch(arrays)
         with self.core.queue, jax.enable_x64(True):
             made = self._executable(*arrays, *self._state, *self._weights)
             if self._states:
                 self._state = tuple(made[self._kept[n]] for n in self._states)
             outputs = [np.asarray(made[n]) for n in self._returned]
         return [o.reshape(-1).view(np.uint8) for o in outputs]
+
+    def _watch(self, arrays: Sequence[np.ndarray]) -> None:
+        """Warn, once a model, of an input that the emulated core would cut off to 32 bits."""
+        for n, lowest, highest in self._watched:
+            given = arrays[n].reshape(-1)
+            if given.size and (_greatest(given) > highest or _least(given) < lowest):
+                self._watched = ()
+                logger.warning(
+                    "input %s holds integers that 32 bits cannot (%d to %d): on this target "
+                    "int64 is computed as int32, and their upper halves are cut off",
+                    *(self.inputs[n][0], _least(given), _greatest(given)),
+                )
+                return
 
     def unload(self) -> None:
         """Give the core's memory back. The model cannot be executed afterwards."""
@@ -117,8 +139,28 @@ class Model:
         self._memory = 0
 
 
-def _run(program: Program, position: list[int], *arguments: jax.Array) -> tuple[jax.Array, ...]:
-    return interpret(program, tuple(arguments[p] for p in position))
+def _run(
+    program: Program, position: list[int], rounding: Rounding, *arguments: jax.Array
+) -> tuple[jax.Array, ...]:
+    return interpret(program, tuple(arguments[p] for p in position), rounding)
+
+
+_least, _greatest = np.minimum.reduce, np.maximum.reduce  # half the time of an array's methods
+
+
+def _narrowed_inputs(program: Program, called: list[int]) -> tuple[tuple[int, int, int], ...]:
+    """The inputs of a call whose 64-bit integers are cut off, the least and greatest that fit."""
+    main = program.main
+    found = {
+        main.instructions[i.operands[0]]["number"]: np.iinfo(i.array.numpy)
+        for i in main.instructions
+        if i.op == "convert" and i.attrs == NARROWED
+    }
+    return tuple(
+        (n, int(found[number].min), int(found[number].max))
+        for n, number in enumerate(called)
+        if number in found
+    )
 
 
 def load(neff: bytes | bytearray | memoryview, core: NeuronCore | None = None) -> Model:

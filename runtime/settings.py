@@ -46,10 +46,37 @@ SETTINGS: dict[str, Setting] = {
             "Python that built the C++ library.",
         ),
         Setting(
+            "NEURON_RT_STOCHASTIC_ROUNDING_EN",
+            "0",
+            ("0", "1"),
+            "Round f32 to a shorter float up or down by chance, with the probability of what is "
+            "cut off, instead of to nearest even. Read when a model is loaded.",
+        ),
+        Setting(
+            "NEURON_RT_STOCHASTIC_ROUNDING_SEED",
+            "0",
+            (),
+            "The seed of stochastic rounding: models loaded with one seed round alike.",
+        ),
+        Setting(
             "XDG_CACHE_HOME",
             "",
             (),
             "Where the compiled C++ library is kept, in `neuron-emulator/`; by default `~/.cache`.",
+        ),
+        Setting(
+            "NEURON_CC_FLAGS",
+            "",
+            (),
+            "Compiler options of `neuron_cc_wrapper`, before those on its command line; of the "
+            "wrapper's own, `--cache_dir` wins over `NEURON_COMPILE_CACHE_URL`. "
+            "`torch_neuronx.trace` takes `compiler_args` instead.",
+        ),
+        Setting(
+            "NEURON_COMPILE_CACHE_URL",
+            "/var/tmp/neuron-compile-cache",
+            (),
+            "The folder of the compile cache.",
         ),
         Setting("CXX", "g++", (), "The C++17 compiler that builds the C++ library."),
     )

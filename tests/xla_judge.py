@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+from jax._src import compiler
 from jax._src.lib import _jax, xla_client
 
 
@@ -17,13 +18,15 @@ def hlo_text(proto: bytes) -> str:
 def run_hlo(proto: bytes, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The outputs of a serialized HloModuleProto, one argument per parameter, run by XLA.
 
-    64-bit types stay 64 bits wide whatever JAX is configured to do.
+    64-bit types stay 64 bits wide whatever JAX is configured to do. The options are JAX's own:
+    left to itself, XLA may drop the NaN from a maximum.
     """
     computation = xla_client.XlaComputation(proto)
     program = _jax.mlir.xla_computation_to_mlir_module(computation)
     device = jax.devices("cpu")[0]
     devices = xla_client.DeviceList((device,))
-    executable = device.client.compile_and_load(program, devices)
+    options = compiler.get_compile_options(num_replicas=1, num_partitions=1)
+    executable = device.client.compile_and_load(program, devices, options)
     with jax.enable_x64(True):
         buffers = [jax.device_put(np.asarray(a), device) for a in arrays]
     results = executable.execute_sharded(buffers).disassemble_into_single_device_arrays()

@@ -21,10 +21,12 @@ def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
 
 def _accumulate(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Sums of integers are int64, also of booleans, which torch_xla adds as bytes."""
-    source = args[0]
-    if source.dtype.is_floating_point or source.dtype.is_complex or kwargs.get("dtype"):
-        return func(*args, **kwargs)
-    return func(source.to(torch.int64), *args[1:], **kwargs)
+    source, dtype = args[0], kwargs.get("dtype")
+    if not (source.dtype.is_floating_point or source.dtype.is_complex or dtype):
+        source = source.to(torch.int64)
+    if source.numel() == 0:  # XLA has no windows over nothing
+        return source.to(dtype or source.dtype, copy=True)
+    return func(source, *args[1:], **kwargs)
 
 
 def _upsample(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -55,11 +57,25 @@ def _divide(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str
     """Integers are divided in f64, where torch_xla takes f32: exact up to 2**53."""
     mode = kwargs.get("rounding_mode", "floor" if "floor_divide" in func._schema.name else None)
     kind = torch.result_type(args[0], args[1])
+    if mode == "floor" and kind.is_floating_point:
+        return _floor_divided(*args[:2])
     if mode is None or kind.is_floating_point or kind is torch.bool:
         return func(*args, **kwargs)
     x, y = (v.double() if isinstance(v, torch.Tensor) else float(v) for v in args[:2])
     quotient = torch.true_divide(x, y)
     return (torch.floor(quotient) if mode == "floor" else torch.trunc(quotient)).to(kind)
+
+
+def _floor_divided(x: Any, y: Any) -> torch.Tensor:
+    """From the exact remainder, as PyTorch does: a quotient may round up to the next integer."""
+    x, y = (v if isinstance(v, torch.Tensor) else torch.full_like(o, v) for v, o in ((x, y), (y, x)))
+    rest = torch.fmod(x, y)
+    quotient = (x - rest) / y
+    quotient = torch.where((rest != 0) & ((y < 0) != (rest < 0)), quotient - 1, quotient)
+    floor = torch.floor(quotient)
+    floor = torch.where(quotient - floor > 0.5, floor + 1, floor)
+    whole = torch.where(quotient != 0, floor, torch.zeros_like(floor) * torch.sign(x / y))
+    return torch.where(y == 0, x / y, whole)
 
 
 def _arg_extreme(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -84,6 +100,7 @@ def _count(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str,
 
 CORRECTIONS: dict[Any, Rule] = {
     _aten.cumsum.default: _accumulate,
+    _aten.cumprod.default: _accumulate,
     **dict.fromkeys(
         (
             *(_aten.upsample_nearest2d.default, _aten.upsample_nearest2d.vec),

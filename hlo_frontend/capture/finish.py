@@ -14,7 +14,7 @@ from hlo_frontend.capture.binding import Binding, Bindings
 from hlo_frontend.capture.dtypes import element_type, to_numpy
 from hlo_frontend.capture.result import Input, Parameter, State, Weight
 from hlo_frontend.capture.source import Place
-from hlo_frontend.errors import CaptureError
+from hlo_frontend.errors import CaptureError, UnsupportedOperatorError
 from hlo_frontend.hlo.errors import HloError
 from hlo_frontend.hlo.literal import Literal
 from hlo_frontend.hlo.module import (
@@ -48,7 +48,7 @@ def finish(
     Names do not depend on what was captured before.
     """
     leaves = xla.leaves(outputs)
-    module = _read(xla.hlo_proto(outputs))
+    module = _read(_lowered(outputs, places))
     held = [_held(bindings, leaf, tensor) for leaf, tensor in leaves]
     held += [b for b in bindings if b.kind == "state" and all(b is not h for h in held)]
     order = [i for i, h in enumerate(held) if isinstance(h, Binding)]
@@ -67,6 +67,23 @@ def finish(
     )
     named = tuple(_with_sources(c, places) for c in computations)
     return Finished(HloModule(_identifier(name), named, _ENTRY, aliases), parameters)
+
+
+def _lowered(outputs: Sequence[torch.Tensor], places: Sequence[Place]) -> bytes:
+    try:
+        return xla.hlo_proto(outputs)
+    except RuntimeError as error:
+        found = _LOWERING.search(str(error))
+        if found is None:
+            raise
+        operator, scope = found[1], _SCOPE.match(found[2])
+        place = places[int(scope[1])] if scope else Place()
+        parts = (f"capture: {operator} has no lowering to HLO for such operands", str(place))
+        message = "\n  ".join(part for part in parts if part)
+        raise UnsupportedOperatorError(message, operator, place.source) from error
+
+
+_LOWERING = re.compile(r"Error while lowering: \[[^]]*\] ([\w:]+).*?scope=([^,]*)")
 
 
 def _read(proto: bytes) -> HloModule:

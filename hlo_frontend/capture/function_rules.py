@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -179,6 +181,19 @@ def _known(session: Session, operator: str, value: Any) -> Any:
     return value
 
 
+def _address(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """Asked for to know whether it is aligned, which it will be, and whether two are the same."""
+    return 64 * (1 + zlib.crc32(xla.value_id(lifted(session, args[0])).encode()))
+
+
+def _check(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """`torch._check_tensor_all` of what is not known: a graph, which cannot raise, leaves it out."""
+    if session.is_known(args[0]):
+        return apply(session, func, args, kwargs)
+    with _disable_current_modes():
+        return torch.tensor(True)
+
+
 def _show(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
     """Printing must not fail: a value that is not known shows as its dtype and sizes."""
     tensor = args[0]
@@ -206,19 +221,43 @@ _FORM_METHODS = (
 
 
 def _pool(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
-    """torch_xla does not know dilation in pooling, and ends the process over it."""
-    dilation = kwargs.get("dilation", args[4] if len(args) > 4 else 1)
-    if any(d != 1 for d in (dilation if isinstance(dilation, list | tuple) else [dilation])):
-        raise session.refusal(
-            f"aten::{func.__name__.lstrip('_')}", "with dilation has no lowering to HLO"
-        )
-    return apply(session, func, args, kwargs)
+    """torch_xla's own pooling does not know dilation, and ends the process over it."""
+    named = dict(zip(_POOL_ARGUMENTS, args, strict=False)) | kwargs
+    dilation = named.get("dilation", 1)
+    if all(d == 1 for d in (dilation if isinstance(dilation, list | tuple) else [dilation])):
+        return apply(session, func, args, kwargs)
+    rank = int(re.sub(r"\D", "", func.__name__))
+    with_indices = "with_indices" in func.__name__ or named.get("return_indices", False)
+    values = [named.get(name, usual) for name, usual in _POOL_ARGUMENTS.items()]
+    found = apply(session, _dilated_pool, (rank, *values), {})
+    return found if with_indices else found[0]
 
 
+def _dilated_pool(
+    rank: int, x: torch.Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+) -> Any:
+    """Max pooling over the last dimensions of a tensor, with indices."""
+    sizes = [[v] * rank if isinstance(v, int) else list(v) for v in (kernel, padding, dilation)]
+    steps = [stride] * rank if isinstance(stride, int) else list(stride or ())
+    if rank == 1:  # a picture of one row
+        found = torch.ops.aten.max_pool2d_with_indices(
+            x.unsqueeze(-2), [1, *sizes[0]], [1, *(steps or sizes[0])], [0, *sizes[1]],
+            [1, *sizes[2]], ceil,
+        )  # fmt: skip
+        return tuple(f.squeeze(-2) for f in found)
+    pool = getattr(torch.ops.aten, f"max_pool{rank}d_with_indices")
+    return pool(x, sizes[0], steps, sizes[1], sizes[2], ceil)
+
+
+_POOL_ARGUMENTS = {
+    "input": None, "kernel_size": None, "stride": None, "padding": 0, "dilation": 1,
+    "ceil_mode": False,
+}  # fmt: skip
 _POOLS = (
     *(torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
     *(F.max_pool1d, F.max_pool2d, F.max_pool3d),
     *(F.max_pool1d_with_indices, F.max_pool2d_with_indices, F.max_pool3d_with_indices),
+    *(torch.max_pool1d_with_indices,),
 )
 _VIEW_OR_COPY = (
     _T.contiguous, _T.reshape, torch.reshape, _T.flatten, torch.flatten, _T.ravel, torch.ravel,
@@ -229,7 +268,7 @@ _READS: dict[Function, str] = {
     _T.__array__: "Tensor.__array__", _T.__bool__: "aten::is_nonzero",
     _T.__int__: "aten::Int", _T.__float__: "aten::Float", _T.__index__: "Tensor.__index__",
     _T.__complex__: "aten::Complex", _T.__dlpack__: "Tensor.__dlpack__",
-    _T.untyped_storage: "Tensor.untyped_storage", _T.data_ptr: "Tensor.data_ptr",
+    _T.untyped_storage: "Tensor.untyped_storage",
     _T.__reduce_ex__: "Tensor.__reduce_ex__",
     torch.equal: "aten::equal", _T.equal: "aten::equal",
     torch.is_nonzero: "aten::is_nonzero", _T.is_nonzero: "aten::is_nonzero",
@@ -252,6 +291,8 @@ RULES: dict[Function, Rule] = {
     **dict.fromkeys((_T.stride, _T.is_contiguous, _T.storage_offset), _ask_form),
     **dict.fromkeys((_T.__getitem__, _T.__setitem__), _index),
     _T.__deepcopy__: _copy,
+    _T.data_ptr: _address,
+    _T._is_all_true: _check,
     _T.to: _to,
     _T.cpu: _to_cpu,
     _T.type: _type,

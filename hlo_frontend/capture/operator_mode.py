@@ -8,11 +8,20 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from hlo_frontend.capture import xla
 from hlo_frontend.capture.corrections import CORRECTIONS
+from hlo_frontend.capture.decompositions import (
+    PREFERRED,
+    applies,
+    decomposition_of,
+    is_composed,
+)
 from hlo_frontend.capture.masks import MASK_RULES
+from hlo_frontend.capture.precision import IN_FLOAT, IN_FLOAT32, in_float, in_float32
+from hlo_frontend.capture.rewrites import REWRITES
+from hlo_frontend.capture.scalars import SCALARS, at_least_one_dimension
 from hlo_frontend.capture.session import Session
 from hlo_frontend.errors import CaptureError
 
@@ -49,16 +58,62 @@ def _run(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[s
         with nullcontext() if _is_below_wrapper(args) else xla.through_wrapper():
             return rule_of(func)(session, func, args, kwargs)
     except RuntimeError as error:
-        if not xla.is_execution_error(error):
+        if isinstance(error, CaptureError):
             raise
-        return _without_lowering(session, func, args, kwargs)  # what it calls has none
+        if xla.is_execution_error(error):
+            return _without_lowering(session, func, args, kwargs)  # what it calls has none
+        if not _is_valid(func, args, kwargs):
+            raise  # the program's own mistake
+        if is_composed(func) and func not in session.open:
+            return _decomposed(session, func, args, kwargs)
+        raise _refused_by_xla(session, func, str(error)) from error
+
+
+def _is_valid(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether PyTorch itself takes such operands, by its kernel for tensors without data."""
+    meta = functools.partial(_mapped, lambda t: torch.empty_like(t, device="meta"))
+    if "device" in kwargs:
+        kwargs = {**kwargs, "device": torch.device("meta")}
+    try:
+        with _disable_current_modes():
+            func(*meta(args), **meta(kwargs))
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError):
+        return False
+    return True
+
+
+def _refused_by_xla(session: Session, func: Operator, message: str) -> CaptureError:
+    said = message.strip().partition("\n")[0]
+    return session.refusal(_name(func), f"has no lowering to HLO for such operands ({said})")
 
 
 @functools.cache
 def rule_of(func: Operator) -> Rule:
     """How an operator is treated; decided once by its tags and kernels."""
+    rule = _rule_of(func)
+    for adapted, adapt in _ADAPTED:
+        if func in adapted:
+            rule = _adapted(adapt, rule)
+    return rule
+
+
+def _adapted(adapt: Callable[..., Any], rule: Rule) -> Rule:
+    """A rule that sees its operands as `adapt` makes them."""
+
+    def adapted_rule(
+        session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        call = adapt(func, lambda args, kwargs: rule(session, func, args, kwargs))
+        return call(_lazy(session, args), _lazy(session, kwargs))
+
+    return adapted_rule
+
+
+def _rule_of(func: Operator) -> Rule:
     if func in _RULES:
         return _RULES[func]
+    if func in REWRITES or func in PREFERRED:
+        return _decomposed
     if torch.Tag.data_dependent_output in func.tags:
         return _read
     if torch.Tag.dynamic_output_shape in func.tags:
@@ -144,9 +199,39 @@ def _without_lowering(
     session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     tensors = _tensors((args, kwargs))
-    if not tensors or not all(map(session.is_known, tensors)):
+    if tensors and all(map(session.is_known, tensors)):
+        return _on_cpu(session, func, args, kwargs)
+    if decomposition_of(func) is None:
         raise _outside(session, func)
-    return _on_cpu(session, func, args, kwargs)
+    return _decomposed(session, func, args, kwargs)
+
+
+def _decomposed(
+    session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The operator made of others, which are treated as if the program had called them."""
+    decomposition = decomposition_of(func)
+    assert decomposition is not None
+    if func in session.open or not applies(func, args, kwargs):
+        # What a rewrite calls by its own name is torch_xla's lowering.
+        if _has_lowering(func):
+            return _plain(session, func, args, kwargs)
+        raise _outside(session, func)
+    below = _is_below_wrapper(args)
+    args, kwargs = _lazy(session, args), _lazy(session, kwargs)
+    if below:
+        args, kwargs = _mapped(_wrapped, args), _mapped(_wrapped, kwargs)
+    session.open.append(func)
+    try:
+        with OperatorMode(session), xla.through_wrapper():
+            result = decomposition(*args, **kwargs)
+    finally:
+        session.open.pop()
+    return _mapped(xla.unwrapped, result) if below else result
+
+
+def _wrapped(tensor: torch.Tensor) -> torch.Tensor:
+    return xla.functional(tensor) if tensor.device.type == "xla" else tensor
 
 
 def _outside(session: Session, func: Operator) -> CaptureError:
@@ -163,6 +248,8 @@ def _on_cpu(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dic
         raise session.refusal(_name(func), "updates a tensor in place, outside the graph")
     below = _is_below_wrapper(args)
     read = functools.partial(session.value, operator=_name(func))
+    if "device" in kwargs:
+        kwargs = {**kwargs, "device": torch.device("cpu")}
     result = func(*_mapped(read, args), **_mapped(read, kwargs))
 
     def constant(tensor: torch.Tensor) -> torch.Tensor:
@@ -212,6 +299,8 @@ def _corrected(rule: Rule) -> Rule:
     )
 
 
+# From the innermost: what operands are turned into before a rule sees them.
+_ADAPTED = ((IN_FLOAT32, in_float32), (IN_FLOAT, in_float), (SCALARS, at_least_one_dimension))
 _SPOKEN = {"aten::_local_scalar_dense": "aten::item", "aten::_unique2": "aten::unique"}
 _RULES: dict[Operator, Rule] = {
     _aten.lift_fresh.default: _fresh,

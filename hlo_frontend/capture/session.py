@@ -20,6 +20,7 @@ class Session:
         self.places = places
         self.error: CaptureError | None = None
         self.draws_random = False
+        self.open: list[object] = []  # operators that are being decomposed, outermost first
 
     def refusal(self, operator: str, because: str, remedy: str = "") -> UnsupportedOperatorError:
         """The error for an operator that the graph cannot hold.

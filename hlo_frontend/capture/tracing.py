@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -17,12 +20,32 @@ def said_to_trace() -> Iterator[None]:
     `transformers` above all. PyTorch has no public way to set it without its own tracer.
     """
     real, thread = torch._C._is_tracing, threading.get_ident()
+    rounding = torch.ceil, torch.floor
 
     def is_tracing() -> bool:
         return threading.get_ident() == thread or real()
 
     torch._C._is_tracing = is_tracing
+    torch.ceil, torch.floor = (
+        _of_numbers(torch.ceil, math.ceil),
+        _of_numbers(torch.floor, math.floor),
+    )
     try:
         yield
     finally:
         torch._C._is_tracing = real
+        torch.ceil, torch.floor = rounding
+
+
+def _of_numbers(
+    of_tensors: Callable[..., Any], of_numbers: Callable[[float], int]
+) -> Callable[..., Any]:
+    """A function of PyTorch that also takes numbers: sizes, which are tensors to its own tracer."""
+
+    @functools.wraps(of_tensors)
+    def function(value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, int | float):
+            return float(of_numbers(value))
+        return of_tensors(value, *args, **kwargs)
+
+    return function

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hlo_frontend.hlo.errors import HloError
+from hlo_frontend.hlo.errors import DynamicShapeError, HloError
 from hlo_frontend.hlo.scanner import Scanner
 from hlo_frontend.hlo.types import ELEMENT_TYPES, AnyShape, Shape, TokenShape, TupleShape
 
@@ -36,7 +36,7 @@ def parse_shape(scanner: Scanner) -> AnyShape:
         return _array(match)
     except HloError as error:
         scanner.position = start
-        raise scanner.error(str(error)) from None
+        raise type(error)(str(scanner.error(str(error)))) from None
 
 
 def _array(match: re.Match[str]) -> AnyShape:
@@ -47,7 +47,7 @@ def _array(match: re.Match[str]) -> AnyShape:
         raise HloError(f"element type must be one of {', '.join(ELEMENT_TYPES)}, got {dtype}")
     parts = [part.strip() for part in sizes.split(",")] if sizes.strip() else []
     if not all(part.isdecimal() for part in parts):
-        raise HloError(f"dimensions must be static, got {dtype}[{sizes}]")
+        raise DynamicShapeError(f"dimensions must be static, got {dtype}[{sizes}]")
     dims = tuple(map(int, parts))
     if not order:
         return Shape(dtype, dims)

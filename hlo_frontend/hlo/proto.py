@@ -190,7 +190,7 @@ class _ComputationReader:
                 f"calls computations of the module, got id {error.args[0]}"
             ) from None
         except HloError as error:
-            raise HloError(f"{error}\n  in  %{proto.name} = {opcode}(...)") from None
+            raise type(error)(f"{error}\n  in  %{proto.name} = {opcode}(...)") from None
         if opcode == "constant":  # literals are kept row-major, whatever the layout was
             shape = attrs["literal"].shape
         first = earlier[operands[0]].shape if operands else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hlo_frontend.hlo.errors import HloError
+from hlo_frontend.hlo.errors import DynamicShapeError, HloError
 from hlo_frontend.hlo.literal import AnyLiteral, Literal, TupleLiteral
 from hlo_frontend.hlo.schema import MESSAGES
 from hlo_frontend.hlo.types import (
@@ -41,7 +41,9 @@ def read_shape(proto: Any) -> AnyShape:
         raise HloError(f"hlo proto: element type must be one of {known_types()}, got {number}")
     dims = tuple(proto.dimensions)
     if any(proto.is_dynamic_dimension) or (dims and min(dims) < 0):
-        raise HloError(f"hlo proto: dimensions must be static, got {_dynamic(name, proto)}")
+        raise DynamicShapeError(
+            f"hlo proto: dimensions must be static, got {_dynamic(name, proto)}"
+        )
     layout = tuple(proto.layout.minor_to_major)
     if not layout or layout == row_major(len(dims)):
         return Shape(name, dims)

@@ -55,6 +55,10 @@ ELEMENT_TYPES: dict[str, ElementType] = {
 }
 TUPLE_NUMBER = 13
 TOKEN_NUMBER = 17
+# Floats that engines read and write but compute with in f32.
+SHORT_FLOATS = frozenset(
+    e.name for e in ELEMENT_TYPES.values() if e.kind == "float" and e.bits < 32
+)
 _BY_NUMPY: dict[np.dtype, str] = {e.numpy: e.name for e in ELEMENT_TYPES.values()}
 
 

@@ -7,24 +7,30 @@ where the instruction calls functions. It is traced once, when a model is loaded
 from __future__ import annotations
 
 from runtime.kernels import (
+    collective,
     contraction,
     control,
+    custom_call,
     elementwise,
     indexing,
+    linalg,
     movement,
-    reduction,
+    normalization,
+    random,
     regions,
-    special,
 )
 from runtime.kernels.kind import Kernel
 
 KERNELS: dict[str, Kernel] = {
+    **collective.KERNELS,
     **contraction.KERNELS,
     **control.KERNELS,
+    **custom_call.KERNELS,
     **elementwise.KERNELS,
     **indexing.KERNELS,
+    **linalg.KERNELS,
     **movement.KERNELS,
-    **reduction.KERNELS,
+    **normalization.KERNELS,
+    **random.KERNELS,
     **regions.KERNELS,
-    **special.KERNELS,
 }

@@ -1,11 +1,11 @@
-"""Kernels that call functions: loops, branches, maps."""
+"""Kernels that call functions: loops and branches."""
 
 from __future__ import annotations
 
 import jax
 from jax import lax
 
-from hlo_frontend.hlo.types import AnyShape, Shape
+from hlo_frontend.hlo.types import AnyShape
 from runtime.kernels.kind import Body, Kernel, Value
 
 
@@ -27,10 +27,4 @@ def _conditional(
     return lax.switch(index, branches, operands)
 
 
-def _map(
-    *xs: jax.Array, shape: Shape, bodies: tuple[Body], dimensions: tuple[int, ...] = ()
-) -> jax.Array:
-    return jax.vmap(bodies[0])(*(x.reshape(-1) for x in xs)).reshape(shape.dims)
-
-
-KERNELS: dict[str, Kernel] = {"conditional": _conditional, "map": _map, "while": _while}
+KERNELS: dict[str, Kernel] = {"conditional": _conditional, "while": _while}

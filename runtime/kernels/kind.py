@@ -1,4 +1,4 @@
-"""What a kernel is, and how an instruction calls a function of its program."""
+"""What a kernel is, how it refuses, and how an instruction calls a function of its program."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from neff.program import Function
 
 Value = Any  # a JAX array, a tuple of values, or None for a token
 Kernel = Callable[..., Value]
+
+
+class UnsupportedFormError(NotImplementedError):
+    """A form of an op that its kernel does not compute; the interpreter adds the instruction."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)  # JAX keeps weak references

@@ -9,55 +9,72 @@ from jax import lax
 
 from hlo_frontend.hlo.literal import AnyLiteral, Literal
 from hlo_frontend.hlo.types import AnyShape, Shape
+from runtime.kernels.emit import emit, integer, ints
 from runtime.kernels.kind import Kernel, Value
 
 Dims = tuple[int, ...]
 
 
-def _broadcast(x: jax.Array, *, shape: Shape, dimensions: Dims) -> jax.Array:
-    order = sorted(range(len(dimensions)), key=dimensions.__getitem__)  # JAX wants them in order
-    return lax.broadcast_in_dim(lax.transpose(x, order), shape.dims, sorted(dimensions))
+def _broadcast(x: jax.Array, *, shape: Shape, dimensions: Dims) -> Value:
+    return emit("stablehlo.broadcast_in_dim", (x,), shape, broadcast_dimensions=ints(dimensions))
 
 
-def _reshape(x: jax.Array, *, shape: Shape) -> jax.Array:
-    return lax.reshape(x, shape.dims)
+def _reshape(x: jax.Array, *, shape: Shape) -> Value:
+    return emit("stablehlo.reshape", (x,), shape)
 
 
-def _transpose(x: jax.Array, *, shape: Shape, dimensions: Dims) -> jax.Array:
-    return lax.transpose(x, dimensions)
+def _transpose(x: jax.Array, *, shape: Shape, dimensions: Dims) -> Value:
+    return emit("stablehlo.transpose", (x,), shape, permutation=ints(dimensions))
 
 
-def _slice(x: jax.Array, *, shape: Shape, slice: tuple[Dims, ...]) -> jax.Array:
+def _slice(x: jax.Array, *, shape: Shape, slice: tuple[Dims, ...]) -> Value:
     starts, limits, strides = zip(*slice, strict=True) if slice else ((), (), ())
-    return lax.slice(x, starts, limits, strides)
+    return emit(
+        "stablehlo.slice",
+        (x,),
+        shape,
+        start_indices=ints(starts),
+        limit_indices=ints(limits),
+        strides=ints(strides),
+    )
 
 
-def _pad(
-    x: jax.Array, fill: jax.Array, *, shape: Shape, padding: tuple[tuple[int, int, int], ...]
-) -> jax.Array:
-    return lax.pad(x, fill, padding)
+def _pad(x: jax.Array, fill: jax.Array, *, shape: Shape, padding: tuple[Dims, ...]) -> Value:
+    low, high, interior = zip(*padding, strict=True) if padding else ((), (), ())
+    return emit(
+        "stablehlo.pad",
+        (x, fill),
+        shape,
+        edge_padding_low=ints(low),
+        edge_padding_high=ints(high),
+        interior_padding=ints(interior),
+    )
 
 
-def _concatenate(*xs: jax.Array, shape: Shape, dimensions: Dims) -> jax.Array:
-    return lax.concatenate(xs, dimensions[0])
+def _concatenate(*xs: jax.Array, shape: Shape, dimensions: Dims) -> Value:
+    return emit("stablehlo.concatenate", xs, shape, dimension=integer(dimensions[0]))
 
 
-def _reverse(x: jax.Array, *, shape: Shape, dimensions: Dims) -> jax.Array:
-    return lax.rev(x, dimensions)
+def _reverse(x: jax.Array, *, shape: Shape, dimensions: Dims) -> Value:
+    return emit("stablehlo.reverse", (x,), shape, dimensions=ints(dimensions))
 
 
-def _iota(*, shape: Shape, iota_dimension: int) -> jax.Array:
-    return lax.broadcasted_iota(shape.numpy, shape.dims, iota_dimension)
+def _iota(*, shape: Shape, iota_dimension: int) -> Value:
+    return emit("stablehlo.iota", (), shape, iota_dimension=integer(iota_dimension))
 
 
-def _bitcast_convert(x: jax.Array, *, shape: Shape) -> jax.Array:
-    return lax.bitcast_convert_type(x, shape.numpy)
+def _bitcast_convert(x: jax.Array, *, shape: Shape) -> Value:
+    return emit("stablehlo.bitcast_convert", (x,), shape)
 
 
 def _constant(*, shape: AnyShape, literal: AnyLiteral) -> Value:
     if isinstance(literal, Literal):
         return jax.numpy.asarray(literal.numpy())
     return tuple(_constant(shape=e.shape, literal=e) for e in literal.elements)
+
+
+def _dimension_size(x: jax.Array, *, shape: Shape, dimensions: Dims) -> jax.Array:
+    return jax.numpy.asarray(x.shape[dimensions[0]], shape.numpy)
 
 
 def _tuple(*values: Value, shape: AnyShape) -> Value:
@@ -69,6 +86,10 @@ def _element(value: Value, *, shape: AnyShape, index: int) -> Value:
 
 
 def _same(value: Value, *, shape: AnyShape) -> Value:
+    return value
+
+
+def _domain(value: Value, *, shape: AnyShape, domain: tuple[bytes, bytes]) -> Value:
     return value
 
 
@@ -92,6 +113,8 @@ KERNELS: dict[str, Kernel] = {
     "concatenate": _concatenate,
     "constant": _constant,
     "copy": _same,
+    "domain": _domain,
+    "get-dimension-size": _dimension_size,
     "get-tuple-element": _element,
     "iota": _iota,
     "opt-barrier": _barrier,

@@ -1,81 +1,73 @@
-"""Kernels for ops whose body JAX has no function for: the body becomes a StableHLO region."""
+"""Kernels that apply a computation to scalars: reductions, windows, scatter, sort, map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Primitive
-from jax.interpreters import mlir
-from jaxlib.mlir import ir
-from jaxlib.mlir.dialects import stablehlo
 
 from hlo_frontend.hlo.attributes import ScatterDimensionNumbers, Window
-from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape
+from hlo_frontend.hlo.types import AnyShape, Shape
+from runtime.kernels.emit import Region, boolean, emit, integer, ints, pairs
 from runtime.kernels.kind import Body, Kernel, Value
 
-# Builds the op from result types and operands; its regions are still empty.
-Build = Callable[[list[Any], list[Any]], Any]
-
-_with_regions = Primitive("neuron_with_regions")
-_with_regions.multiple_results = True
+_PRED = (np.dtype(bool),)
 
 
-_with_regions.def_abstract_eval(lambda *operands, results, **_: results)
+def _dtypes(arrays: tuple[jax.Array, ...]) -> tuple[np.dtype, ...]:
+    return tuple(np.dtype(x.dtype) for x in arrays)
 
 
-def _lower(
-    context: Any, *operands: Any, results: tuple[Any, ...], build: Build, bodies: Any
-) -> Any:
-    types = [mlir.aval_to_ir_type(context.module_context, aval) for aval in results]
-    op = build(types, list(operands))
-    for region, (body, dtypes, outputs) in zip(op.regions, bodies, strict=True):
-        scalars = [jax.core.ShapedArray((), dtype) for dtype in dtypes]
-        block = region.blocks.append(
-            *(mlir.aval_to_ir_type(context.module_context, s) for s in scalars)
-        )
-        with ir.InsertionPoint(block):
-            inner = context.replace(
-                primitive=None,
-                avals_in=scalars,
-                avals_out=[jax.core.ShapedArray((), dtype) for dtype in outputs],
-            )
-            made = mlir.lower_fun(_many(body), multiple_results=True)(inner, *block.arguments)
-            stablehlo.return_([value for values in made for value in _flat(values)])
-    return op.results
+def reducer(body: Any, arrays: tuple[jax.Array, ...]) -> Region:
+    """The region that combines two elements of each array into one."""
+    dtypes = _dtypes(arrays)
+    return Region(body, (*dtypes, *dtypes), dtypes)
 
 
-mlir.register_lowering(_with_regions, _lower)
+def comparator(body: Any, arrays: tuple[jax.Array, ...]) -> Region:
+    """The region that says whether one element of each array comes before another."""
+    return Region(body, tuple(d for d in _dtypes(arrays) for _ in range(2)), _PRED)
 
 
-def _flat(values: Any) -> tuple[Any, ...]:
-    return tuple(values) if isinstance(values, list | tuple) else (values,)
-
-
-def _many(body: Body) -> Callable[..., tuple[Value, ...]]:
-    def called(*arguments: Value) -> tuple[Value, ...]:
-        result = body(*arguments)
-        return result if isinstance(result, tuple) else (result,)
-
-    return called
-
-
-def _avals(shape: AnyShape) -> tuple[Any, ...]:
-    leaves = shape.elements if isinstance(shape, TupleShape) else (shape,)
-    arrays = [leaf for leaf in leaves if isinstance(leaf, Shape)]
-    return tuple(jax.core.ShapedArray(a.dims, a.numpy) for a in arrays)
-
-
-def _bind(
-    operands: tuple[jax.Array, ...],
-    shape: AnyShape,
-    build: Build,
-    bodies: tuple[tuple[Body, tuple[Any, ...], tuple[Any, ...]], ...],
+def _reduce(
+    *operands: jax.Array, shape: AnyShape, dimensions: tuple[int, ...], bodies: tuple[Body]
 ) -> Value:
-    made = _with_regions.bind(*operands, results=_avals(shape), build=build, bodies=bodies)
-    return tuple(made) if isinstance(shape, TupleShape) else made[0]
+    region = reducer(bodies[0], operands[: len(operands) // 2])
+    return emit(
+        "stablehlo.reduce", operands, shape, regions=(region,), dimensions=ints(dimensions)
+    )
+
+
+def window_attributes(window: Window) -> dict[str, str]:
+    """Strides, dilations and padding of a window, as StableHLO calls them."""
+    return {
+        "window_strides": ints(w.stride for w in window),
+        "padding": pairs((w.pad_low, w.pad_high) for w in window),
+    }
+
+
+def _reduce_window(
+    *operands: jax.Array, shape: AnyShape, window: Window, bodies: tuple[Body]
+) -> Value:
+    region = reducer(bodies[0], operands[: len(operands) // 2])
+    return emit(
+        "stablehlo.reduce_window",
+        operands,
+        shape,
+        regions=(region,),
+        window_dimensions=ints(w.size for w in window),
+        base_dilations=ints(w.base_dilation for w in window),
+        window_dilations=ints(w.window_dilation for w in window),
+        **window_attributes(window),
+    )
+
+
+def _map(
+    *operands: jax.Array, shape: Shape, bodies: tuple[Body], dimensions: tuple[int, ...] = ()
+) -> Value:
+    region = Region(bodies[0], _dtypes(operands), (shape.numpy,))
+    return emit("stablehlo.map", operands, shape, regions=(region,), dimensions=ints(dimensions))
 
 
 def _sort(
@@ -85,11 +77,14 @@ def _sort(
     bodies: tuple[Body],
     is_stable: bool = False,
 ) -> Value:
-    def build(types: list[Any], values: list[Any]) -> Any:
-        return stablehlo.SortOp(types, values, dimension=dimensions[0], is_stable=is_stable)
-
-    pairs = tuple(x.dtype for x in operands for _ in range(2))
-    return _bind(operands, shape, build, ((bodies[0], pairs, (np.dtype(bool),)),))
+    return emit(
+        "stablehlo.sort",
+        operands,
+        shape,
+        regions=(comparator(bodies[0], operands),),
+        dimension=integer(dimensions[0]),
+        is_stable=boolean(is_stable),
+    )
 
 
 def _scatter(
@@ -100,29 +95,24 @@ def _scatter(
     indices_are_sorted: bool = False,
     unique_indices: bool = False,
 ) -> Value:
-    n, count = scatter_dimension_numbers, len(operands) // 2
-
-    def build(types: list[Any], values: list[Any]) -> Any:
-        numbers = stablehlo.ScatterDimensionNumbers.get(
-            list(n.update_window_dims),
-            list(n.inserted_window_dims),
-            list(n.input_batching_dims),
-            list(n.scatter_indices_batching_dims),
-            list(n.scatter_dims_to_operand_dims),
-            n.index_vector_dim,
-        )
-        return stablehlo.ScatterOp(
-            types,
-            values[:count],
-            values[count],
-            values[count + 1 :],
-            numbers,
-            indices_are_sorted=indices_are_sorted,
-            unique_indices=unique_indices,
-        )
-
-    dtypes = tuple(x.dtype for x in operands[:count])
-    return _bind(operands, shape, build, ((bodies[0], (*dtypes, *dtypes), dtypes),))
+    n = scatter_dimension_numbers
+    numbers = (
+        f"#stablehlo.scatter<update_window_dims = {list(n.update_window_dims)}, "
+        f"inserted_window_dims = {list(n.inserted_window_dims)}, "
+        f"input_batching_dims = {list(n.input_batching_dims)}, "
+        f"scatter_indices_batching_dims = {list(n.scatter_indices_batching_dims)}, "
+        f"scatter_dims_to_operand_dims = {list(n.scatter_dims_to_operand_dims)}, "
+        f"index_vector_dim = {n.index_vector_dim}>"
+    )
+    return emit(
+        "stablehlo.scatter",
+        operands,
+        shape,
+        regions=(reducer(bodies[0], operands[: len(operands) // 2]),),
+        scatter_dimension_numbers=numbers,
+        indices_are_sorted=boolean(indices_are_sorted),
+        unique_indices=boolean(unique_indices),
+    )
 
 
 def _select_and_scatter(
@@ -134,23 +124,21 @@ def _select_and_scatter(
     window: Window,
     bodies: tuple[Body, Body],
 ) -> Value:
-    def build(types: list[Any], values: list[Any]) -> Any:
-        pads = np.array([(w.pad_low, w.pad_high) for w in window], np.int64)
-        return stablehlo.SelectAndScatterOp(
-            types[0],
-            *values,
-            window_dimensions=mlir.dense_int_array([w.size for w in window]),
-            window_strides=mlir.dense_int_array([w.stride for w in window]),
-            padding=ir.DenseElementsAttr.get(pads.data),
-        )
-
-    pair = (operand.dtype, operand.dtype)
     select, scatter = bodies
-    regions = ((select, pair, (np.dtype(bool),)), (scatter, pair, (operand.dtype,)))
-    return _bind((operand, source, initial), shape, build, regions)
+    return emit(
+        "stablehlo.select_and_scatter",
+        (operand, source, initial),
+        shape,
+        regions=(comparator(select, (operand,)), reducer(scatter, (operand,))),
+        window_dimensions=ints(w.size for w in window),
+        **window_attributes(window),
+    )
 
 
 KERNELS: dict[str, Kernel] = {
+    "map": _map,
+    "reduce": _reduce,
+    "reduce-window": _reduce_window,
     "scatter": _scatter,
     "select-and-scatter": _select_and_scatter,
     "sort": _sort,

@@ -1,0 +1,1 @@
+"""Looking at modules and programs: listings, counts, differences and a graph for the browser."""

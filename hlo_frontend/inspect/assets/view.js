@@ -1,0 +1,278 @@
+// Drawing, moving around, selecting.
+
+const SVG = "http://www.w3.org/2000/svg";
+const $ = (id) => document.getElementById(id);
+const view = { x: 0, y: 0, scale: 1 };
+const state = { fn: null, tree: null, all: false, selected: null, drawn: new Map(), edges: [] };
+const trees = new Map();
+
+function count(value) {
+  const units = ["", "k", "M", "G", "T", "P"];
+  let n = 0;
+  while (value >= 1000 && n < units.length - 1) { value /= 1000; n += 1; }
+  return (n ? value.toPrecision(3) : String(value)) + (n ? " " + units[n] : "");
+}
+
+function bytes(value) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let n = 0;
+  while (value >= 1024 && n < units.length - 1) { value /= 1024; n += 1; }
+  return (n ? value.toFixed(1) : value) + " " + units[n];
+}
+
+function flops(value) {
+  return value ? count(value) + (value < 1000 ? " " : "") + "FLOP" : "";
+}
+
+function labels(item) {
+  if (item.group) {
+    const parts = [`${item.count} instruction${item.count === 1 ? "" : "s"}`, flops(item.flops)];
+    return [item.name, parts.filter(Boolean).join(" · ")];
+  }
+  const { node } = item;
+  if (node.op === "parameter") return [node.operator || node.name, node.type];
+  const value = node.op === "constant" ? node.attributes.literal || "" : "";
+  return [value ? `${node.op} ${value}` : node.op, node.type];
+}
+
+function fitted(text, width, size) {
+  const room = Math.max(Math.floor((width - 22) / (size * GLYPH)), 3);
+  return text.length <= room ? text : text.slice(0, room - 1) + "…";
+}
+
+function element(name, attributes, parent) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (parent) parent.append(made);
+  return made;
+}
+
+// Edges between what is shown, by the layer in which both ends lie side by side.
+function visibleEdges() {
+  const byGroup = new Map(), known = new Map();
+  for (const leaf of state.tree.leaves) {
+    if (leaf.quiet && !state.all) continue;
+    for (const o of new Set(leaf.node.operands)) {
+      const source = state.tree.leaves[o];
+      if (source.quiet && !state.all) continue;
+      const [from, to] = [standIn(source), standIn(leaf)];
+      if (from === to) continue;
+      if (!known.has(from)) known.set(from, new Map());
+      const edge = known.get(from).get(to);
+      if (edge) { edge.count += 1; continue; }
+      const made = edgeBetween(from, to);
+      known.get(from).set(to, made);
+      if (!byGroup.has(made.level)) byGroup.set(made.level, []);
+      byGroup.get(made.level).push(made);
+    }
+  }
+  return byGroup;
+}
+
+function edgeBetween(a, b) {
+  const above = [a, ...ancestors(a)];
+  const places = new Map(above.map((item, n) => [item, n]));
+  let to = b;
+  while (!places.has(to.parent)) to = to.parent;
+  const level = to.parent;
+  return { a, b, level, from: above[places.get(level) - 1], to, count: 1 };
+}
+
+// Several edges may join the same two boxes: the layout wants one.
+function layoutEdges(byGroup) {
+  const merged = new Map();
+  for (const [group, edges] of byGroup) {
+    const pairs = new Map();
+    for (const e of edges) {
+      if (!pairs.has(e.from)) pairs.set(e.from, new Map());
+      const same = pairs.get(e.from).get(e.to);
+      if (same) same.parts.push(e);
+      else pairs.get(e.from).set(e.to, { from: e.from, to: e.to, parts: [e] });
+    }
+    merged.set(group, [...pairs.values()].flatMap((m) => [...m.values()]));
+  }
+  return merged;
+}
+
+function draw() {
+  const { root } = state.tree;
+  const merged = layoutEdges(visibleEdges());
+  layoutGroup(root, merged, state.all);
+  Object.assign(root, { x: root.w / 2, y: 0 });
+  const world = $("world");
+  world.replaceChildren();
+  state.drawn.clear();
+  const boxes = element("g", {}, world), lines = element("g", {}, world);
+  const items = element("g", {}, world);
+  drawItems(root, 0, 0, 0, boxes, items);
+  state.edges = [];
+  for (const [group, edges] of merged) {
+    for (const e of edges) drawEdge(group, e, lines);
+  }
+  mark();
+}
+
+function drawItems(group, left, top, depth, boxes, items) {
+  for (const item of shownItems(group, state.all)) {
+    const open = item.group && item.open;
+    item.left = left + item.x - item.w / 2;
+    item.top = top + item.y;
+    drawItem(item, depth, open ? boxes : items);
+    if (open) drawItems(item, item.left, item.top, depth + 1, boxes, items);
+  }
+}
+
+function drawItem(item, depth, parent) {
+  const open = item.group && item.open;
+  const kind = item.group ? "layer" : kindOf(item.node);
+  const [title, subtitle] = labels(item);
+  const g = element("g", {
+    class: `item kind-${kind}` + (item.group ? " group" : "") + (open ? " open" : "") +
+      (depth % 2 ? " odd" : ""),
+    transform: `translate(${item.left} ${item.top})`,
+    tabindex: "0", role: "button", "aria-label": `${title}, ${subtitle}`,
+  }, parent);
+  if (item.group) g.setAttribute("aria-expanded", String(Boolean(open)));
+  element("rect", { class: "box", width: item.w, height: item.h, rx: item.group ? 9 : 6 }, g);
+  if (!item.group) element("path", { class: "stripe", d: `M0 6a6 6 0 0 1 6-6v${item.h}a6 6 0 0 1-6-6z` }, g);
+  const name = element("text", { class: "name", x: 13, y: open ? 20 : item.group ? 21 : 18 }, g);
+  name.textContent = (item.group ? (open ? "▾ " : "▸ ") : "") + fitted(title, item.w, 12.5);
+  if (open) {
+    const at = 13 + textWidth(name.textContent, 13) + 10;
+    if (at + textWidth(subtitle, 11) < item.w) {
+      element("text", { class: "small", x: at, y: 20 }, g).textContent = subtitle;
+    }
+  } else {
+    const y = item.group ? 37 : 34;
+    element("text", { class: "small", x: 13, y }, g).textContent = fitted(subtitle, item.w, 11);
+    const share = item.group && state.tree.root.flops ? item.flops / state.tree.root.flops : 0;
+    if (share > 0.001) {
+      element("rect", { class: "share", x: 8, y: item.h - 5, height: 3, rx: 1.5,
+        width: Math.max((item.w - 16) * share, 2) }, g);
+    }
+  }
+  g.addEventListener("click", (event) => { event.stopPropagation(); clicked(item, event); });
+  g.addEventListener("dblclick", (event) => event.stopPropagation());
+  g.addEventListener("focus", () => { if (g.matches(":focus-visible")) select(item, false); });
+  state.drawn.set(item, g);
+}
+
+// A click opens a closed layer, and closes an open one by its head: its ground is for moving around.
+function clicked(item, event) {
+  const top = $("canvas").getBoundingClientRect().top;
+  const y = (event.clientY - top - view.y) / view.scale - item.top;
+  if (item.group && (!item.open || y < HEAD)) toggle(item);
+  select(item, false);
+}
+
+function origin(group) {
+  return group.parent ? [group.left, group.top] : [0, 0];
+}
+
+// From the lower side of one box, around the boxes between, to the upper side of the other.
+function drawEdge(group, e, parent) {
+  const [dx, dy] = origin(group);
+  for (const part of e.parts) {
+    const { a, b } = part;
+    const spread = Math.min(a.w, b.w) * 0.3;
+    const lean = Math.max(-1, Math.min(1, (b.left + b.w / 2 - a.left - a.w / 2) / 300));
+    const points = [[a.left + a.w / 2 + lean * spread, a.top + (a.open ? HEAD : a.h)]];
+    for (const [x, y] of e.bends || []) points.push([x + dx, y + dy]);
+    points.push([b.left + b.w / 2 - lean * spread, b.top]);
+    let d = `M${points[0][0]} ${points[0][1]}`;
+    for (let n = 1; n < points.length; n += 1) {
+      const [x0, y0] = points[n - 1], [x1, y1] = points[n];
+      const pull = Math.max(Math.abs(y1 - y0) / 2, e.back ? 60 : 12);
+      d += `C${x0} ${y0 + pull} ${x1} ${y1 - pull} ${x1} ${y1}`;
+    }
+    const path = element("path", { class: "edge" + (e.back ? " back" : ""), d, "marker-end": "url(#arrow)" }, parent);
+    if (part.count > 1) path.setAttribute("stroke-width", Math.min(1.2 + Math.log2(part.count) / 2, 4));
+    state.edges.push({ a, b, path });
+  }
+}
+
+function mark() {
+  const { selected } = state;
+  const shown = selected && standIn(selected);
+  for (const [item, g] of state.drawn) g.classList.toggle("selected", item === shown);
+  const inside = (item) => item === shown || ancestors(item).includes(shown);
+  for (const { a, b, path } of state.edges) {
+    const lit = shown && (shown.open ? inside(a) !== inside(b) : a === shown || b === shown);
+    path.classList.toggle("lit", Boolean(lit));
+  }
+  $("canvas").classList.toggle("dim", Boolean(shown));
+}
+
+function transform() {
+  $("world").setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
+}
+
+function zoom(factor, x, y) {
+  const box = $("canvas").getBoundingClientRect();
+  [x, y] = [x ?? box.width / 2, y ?? box.height / 2];
+  const scale = Math.min(Math.max(view.scale * factor, 0.02), 4);
+  view.x = x - (x - view.x) * (scale / view.scale);
+  view.y = y - (y - view.y) * (scale / view.scale);
+  view.scale = scale;
+  transform();
+}
+
+// Everything, or as much of its top as can be read.
+function fit() {
+  const box = $("canvas").getBoundingClientRect(), { root } = state.tree;
+  const whole = Math.min(box.width / (root.w + 20), box.height / (root.h + 20), 1.2);
+  view.scale = Math.max(whole, Math.min(0.8, box.width / (root.w + 20)));
+  view.x = (box.width - root.w * view.scale) / 2;
+  view.y = Math.max((box.height - root.h * view.scale) / 2, 6);
+  transform();
+}
+
+function centre(item) {
+  const box = $("canvas").getBoundingClientRect();
+  if (view.scale < 0.6) view.scale = 0.9;
+  const height = item.open ? Math.min(item.h, box.height / view.scale) : item.h;
+  view.x = box.width / 2 - (item.left + item.w / 2) * view.scale;
+  view.y = box.height / 2 - (item.top + height / 2) * view.scale;
+  transform();
+}
+
+// Opens or closes a layer; its corner stays where it is on the screen.
+function toggle(group) {
+  const [x, y] = [view.x + group.left * view.scale, view.y + group.top * view.scale];
+  const middle = group.w / 2;
+  group.open = !group.open;
+  draw();
+  view.x = x + (middle - group.w / 2) * view.scale - group.left * view.scale;
+  view.y = y - group.top * view.scale;
+  transform();
+}
+
+function select(item, move = true) {
+  state.selected = item;
+  if (move) reveal(item);
+  mark();
+  showPanel(item);
+}
+
+// Opens the layers around an item and brings it to the middle.
+function reveal(item) {
+  const closed = ancestors(item).filter((group) => !group.open);
+  if (!item.group && item.quiet && !state.all) {
+    state.all = $("constants").checked = true;
+    closed.push(null);
+  }
+  closed.forEach((group) => group && (group.open = true));
+  if (closed.length) draw();
+  centre(item);
+}
+
+function openFunction(name) {
+  if (!trees.has(name)) trees.set(name, buildTree(DATA.functions.find((f) => f.name === name)));
+  state.fn = name;
+  state.tree = trees.get(name);
+  state.selected = null;
+  $("function").value = name;
+  draw();
+  fit();
+  showPanel(state.tree.root);
+}

@@ -1,0 +1,1 @@
+"""Looking into NEFF files: what they hold, what the passes made, folders of their parts."""

@@ -1,0 +1,1 @@
+"""What the documents of AWS Neuron refuse, what they list, and what fits the device's memory."""

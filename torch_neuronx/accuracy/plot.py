@@ -1,0 +1,105 @@
+"""The picture of a report: the error of every layer, for every setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch_neuronx.accuracy.report import AccuracyReport, SettingReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SUFFIXES = (".png", ".svg")
+FLOOR = 1e-9  # errors below are drawn here: a logarithm has no zero
+LAYER_INCHES = 0.19
+LABEL_CHARACTERS = 48
+# Settings of one operand type share a colour (after Okabe and Ito), casts differ by their marker.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A00")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+
+
+def draw(report: AccuracyReport, path: Path) -> None:
+    """Draw into a file. Raises ImportError, or ValueError (see `AccuracyReport.plot`)."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"plot: the file must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
+    ran = [s for s in report.settings if s.layers]
+    if not ran:
+        raise ValueError("plot: a setting must have run, got refusals only")
+    figure_class, settings_of = _matplotlib()
+    # Text stays text in SVG, and two drawings of one report are the same file.
+    with settings_of({"svg.fonttype": "none", "svg.hashsalt": "accuracy", "font.size": 8}):
+        layers = _layers(report, ran)
+        height = 2.4 + LAYER_INCHES * len(layers)
+        figure = figure_class(figsize=(13, height), layout="constrained")
+        own, leaving = figure.subplots(1, 2, sharey=True, sharex=True)
+        _panel(own, report, ran, layers, own_error=True)
+        _panel(leaving, report, ran, layers, own_error=False)
+        own.set_yticks(range(len(layers)), [_label(y) for y in layers])
+        own.set_ylim(len(layers) - 0.5, -0.5)
+        handles, labels = own.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)))
+        figure.suptitle(f"{report.model}: error of each layer against {report.reference}")
+        metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {}
+        figure.savefig(path, dpi=110, metadata=metadata)
+
+
+def _matplotlib() -> tuple[Any, Any]:
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "plot: drawing needs matplotlib\n  try: pip install 'torch-neuronx[plot]'"
+        ) from error
+    return Figure, rc_context
+
+
+def _layers(report: AccuracyReport, ran: list[SettingReport]) -> list[str]:
+    """The layers that any setting touches, in the order in which they end."""
+    order = {y.layer: n for n, y in enumerate(ran[0].layers)}
+    touched = {y.layer for s in ran for y in s.layers if y.own.relative or y.error.relative}
+    return sorted(touched or order, key=lambda layer: order.get(layer, len(order)))
+
+
+def _panel(
+    axes: Axes,
+    report: AccuracyReport,
+    ran: list[SettingReport],
+    layers: list[str],
+    *,
+    own_error: bool,
+) -> None:
+    place = {layer: n for n, layer in enumerate(layers)}
+    for n, setting in enumerate(ran):
+        points = [
+            (max((y.own if own_error else y.error).relative, FLOOR), place[y.layer])
+            for y in setting.layers
+            if y.layer in place
+        ]
+        points = [(error, row) for error, row in points if error > FLOOR]
+        points.sort(key=lambda point: point[1])
+        style = {"color": COLOURS[n % len(COLOURS)], "marker": MARKERS[n % len(MARKERS)]}
+        axes.plot(
+            [p[0] for p in points],
+            [p[1] for p in points],
+            label=setting.label,
+            linewidth=0 if own_error else 0.8,
+            markersize=4,
+            **style,
+        )
+    axes.set_xscale("log")
+    axes.axvline(report.tolerance, color="black", linestyle="--", linewidth=0.8)
+    axes.set_xlabel(f"relative error (dashed: tolerance {report.tolerance:g})")
+    title = (
+        "this layer cast alone, its inputs exact" if own_error else "all cast: leaving the layer"
+    )
+    axes.set_title(title, fontsize=9)
+    axes.grid(True, which="major", linewidth=0.3)
+    axes.set_axisbelow(True)
+
+
+def _label(layer: str) -> str:
+    """The end of a long path says most."""
+    layer = layer or "(outside all modules)"
+    return layer if len(layer) <= LABEL_CHARACTERS else f"…{layer[1 - LABEL_CHARACTERS :]}"
