@@ -6,6 +6,8 @@ from typing import Protocol
 
 from hlo_frontend.hlo.errors import HloError
 
+# More than any module has: one for each of its computations, and a few. Spaces would be as many.
+FIELD_LIMIT = 1 << 18
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
 
@@ -22,9 +24,9 @@ def check_envelope(data: Bytes) -> None:
 
     Only tags and lengths are read, so that a large file that is no message costs nothing.
     """
-    at = 0
+    at = count = 0
     while at < len(data):
-        start = at
+        start, count = at, count + 1
         tag, at = _varint(data, at)
         field, wire = tag >> 3, tag & 7
         if wire == _VARINT:
@@ -34,7 +36,8 @@ def check_envelope(data: Bytes) -> None:
             at += size
         elif wire in (_FIXED64, _FIXED32):
             at += 8 if wire == _FIXED64 else 4
-        if field == 0 or wire not in (_VARINT, _FIXED64, _BYTES, _FIXED32):
+        known = wire in (_VARINT, _FIXED64, _BYTES, _FIXED32)
+        if field == 0 or not known or count > FIELD_LIMIT:
             raise HloError(
                 "the file must be an HLO proto, HLO text or StableHLO, got something else "
                 f"(no protobuf field starts at byte {start})"

@@ -8,11 +8,12 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 
 from hlo_frontend.envelope import check_envelope
 from hlo_frontend.hlo.errors import HloError
-from hlo_frontend.hlo.module import HloModule
+from hlo_frontend.hlo.module import HloInstruction, HloModule
 from hlo_frontend.hlo.parse import parse_module
 from hlo_frontend.hlo.proto import read_module
 from hlo_frontend.stablehlo import hlo_of_stablehlo
@@ -84,9 +85,24 @@ def read_hlo_file(path: str | os.PathLike[str]) -> HloModule:
     """
     try:
         with mapped(path) as (form, data):
-            return _READERS[form](bytes(data))
+            module = _READERS[form](bytes(data))
     except RecursionError:
         raise HloError(f"{path}: nested too deeply to be read") from None
+    return _with_source(module, os.path.basename(path)) if form is Form.STABLEHLO else module
+
+
+def _with_source(module: HloModule, name: str) -> HloModule:
+    """The module with a file's name where MLIR, which does not know it, says `-`."""
+
+    def named(i: HloInstruction) -> HloInstruction:
+        if i.metadata.source_file != "-":
+            return i
+        return replace(i, metadata=replace(i.metadata, source_file=name))
+
+    computations = tuple(
+        replace(c, instructions=tuple(map(named, c.instructions))) for c in module.computations
+    )
+    return replace(module, computations=computations)
 
 
 @contextmanager
@@ -102,6 +118,8 @@ def mapped(path: str | os.PathLike[str]) -> Iterator[tuple[Form, mmap.mmap]]:
                 form = form_of(data[:HEAD])
                 if form is Form.PROTO:
                     check_envelope(data)
+                elif data[:4] != _MLIR_BYTECODE and (at := data.find(b"\0")) >= 0:
+                    raise HloError(f"{form} must be text, got a zero byte at byte {at}")
                 yield form, data
     except HloError as error:
         raise type(error)(f"{path}: {error}") from None

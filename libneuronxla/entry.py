@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import mmap
+import os
 import shlex
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from libneuronxla.log import CACHE, WRAPPER, Log
+from libneuronxla.mapping import mapped_bytes
 from libneuronxla.neuron_cc_cache import (
     DONE,
     FLAGS,
@@ -21,6 +23,7 @@ from libneuronxla.neuron_cc_cache import (
     CompileCache,
     CompileCacheFs,
 )
+from neff.errors import NeffError
 from neff.header import read_header
 from neuronxcc.driver import CommandDriver
 from neuronxcc.failure import DEFECT, REFUSED
@@ -86,9 +89,7 @@ class Entry:
         """The exit status of an earlier compilation, its NEFF copied out; None where none was."""
         neff = self.path(NEFF)
         if self.cache.exists(self.path(DONE)) and self.cache.exists(neff):
-            self.job.output.unlink(missing_ok=True)
-            self.cache.download_file(neff, str(self.job.output))
-            if _is_whole(self.job.output):
+            if self.take():
                 self.log.say(
                     "INFO",
                     CACHE,
@@ -97,7 +98,8 @@ class Entry:
                 return 0
             self.log.say("WARNING", CACHE, f"The cached neff at {neff} is damaged: compiling again")
             return None
-        if self.job.retry or not self.cache.exists(self.path(LOG)):
+        failed = self.cache.exists(self.path(LOG)) and not self.cache.exists(neff)
+        if self.job.retry or not failed:
             return None
         self.log.say(
             "ERROR",
@@ -108,6 +110,18 @@ class Entry:
         text = self.cache.download_file_to_string(self.path(LOG))
         print(*(line for line in text.splitlines() if " ERROR " in line), sep="\n", file=sys.stderr)
         return REFUSED
+
+    def take(self) -> bool:
+        """Put the cache's NEFF where the job wants it, at once and whole; False if it is not."""
+        output = self.job.output
+        beside = output.with_name(f".{output.name}.{os.getpid()}-{threading.get_ident()}")
+        try:
+            self.cache.download_file(self.path(NEFF), str(beside))
+            if whole := _is_whole(beside):
+                os.replace(beside, output)
+            return whole
+        finally:
+            beside.unlink(missing_ok=True)
 
     def make(self) -> int:
         """Compile, and put what came out into the cache."""
@@ -122,8 +136,7 @@ class Entry:
             if status == 0:
                 self.cache.upload_file(self.path(NEFF), str(neff))
                 self.cache.upload_string_to_file(self.path(DONE), "")  # last: now it counts
-                self.job.output.unlink(missing_ok=True)
-                self.cache.download_file(self.path(NEFF), str(self.job.output))
+                self.take()
             self.cache.upload_file(self.path(LOG), str(logfile))
         return status
 
@@ -140,12 +153,8 @@ class Entry:
 def _is_whole(path: Path) -> bool:
     """Whether a NEFF has the length that its header announces."""
     try:
-        with (
-            open(path, "rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-            memoryview(data) as view,
-        ):
+        with mapped_bytes(path) as view:
             read_header(view)
-    except ValueError:  # a NeffError, or an empty file, which cannot be mapped
+    except NeffError:
         return False
     return True

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from libneuronxla.locks import FileLock, remove_if_free
+from libneuronxla.mapping import mapped_bytes
 from neff.files import write_atomically
 from neuronxcc.version import __version__
 from runtime.settings import setting
@@ -148,12 +149,13 @@ class CompileCacheFs(CompileCache):
         return os.path.exists(path)
 
     def upload_file(self, cache_path: str, src_path: str) -> None:
-        self._put(cache_path, Path(src_path).read_bytes())
+        with mapped_bytes(src_path) as data:
+            self._put(cache_path, data)
 
     def upload_string_to_file(self, cache_path: str, data: str) -> None:
         self._put(cache_path, data.encode())
 
-    def _put(self, path: str, data: bytes) -> None:
+    def _put(self, path: str, data: bytes | memoryview) -> None:
         self._make(Path(path).parent)
         try:
             write_atomically(Path(path), data)
@@ -173,7 +175,8 @@ class CompileCacheFs(CompileCache):
         )
 
     def download_file(self, filename: str, dst_path: str) -> None:
-        write_atomically(Path(dst_path), Path(filename).read_bytes())
+        with mapped_bytes(filename) as data:
+            write_atomically(Path(dst_path), data)
 
     def download_file_to_string(self, filename: str, limit: int | None = None) -> str:
         with open(filename, "rb") as file:

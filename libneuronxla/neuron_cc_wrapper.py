@@ -20,6 +20,7 @@ from neff.errors import CompileError, OptionError
 from neuronxcc.arguments import Command, parse_arguments
 from neuronxcc.driver import CommandDriver
 from neuronxcc.failure import Failure
+from neuronxcc.output import check_writable
 from runtime.settings import setting
 
 
@@ -50,6 +51,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _compile(job: Job, wrapper: WrapperOptions) -> int:
+    check_writable(job.output)
     log = Log(wrapper.log_level)
     if wrapper.no_cache:
         return call_compiler(job.command(job.output, None), log)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from libneuronxla.neuron_cc_cache import CacheError, CacheUrl, create_compile_cache
+from libneuronxla.neuron_cc_cache import CacheUrl, create_compile_cache
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         cache = create_compile_cache(CacheUrl.get_cache_url(arguments.cache_dir))
         cache.clean() if arguments.command == "clean" else cache.clear_locks()
-    except CacheError as error:
+    except OSError as error:
         print(f"neuron_parallel_compile: {error}", file=sys.stderr)
         return 1
     return 0

@@ -17,6 +17,7 @@ from neff.metaneff import write_metaneff
 from neff.options import CompileOptions
 from neff.pipeline import Observer, PassRecord, pipeline, run, write_dump
 from neff.program import Program, Variable
+from neff.support.memory import check_memory
 from neff.support.refusals import check_support
 
 logger = logging.getLogger("Neuron")
@@ -64,6 +65,7 @@ def compile_module(
     if dump is not None:
         write_dump(dump, "00-lower", program)
     program = run(program, pipeline(options), done, dump)
+    check_memory(program, options)
     start = time.perf_counter()
     neff = write_neff(
         program, compress=options.fast_loading == "off", logical_cores=options.logical_cores

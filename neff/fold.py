@@ -1,65 +1,175 @@
 """What an op computes on host values: one numpy rule for each op that may be folded.
 
-An op is here only where numpy's answer is XLA's: a rule returns None for operands on which the two
-differ (integer division by zero, a float that does not fit the integer it is cast to).
+An op is here only where numpy's answer is XLA's, to the bit but for the functions of `ROUNDED`. A
+rule returns None for operands on which the two differ (a float that does not fit the integer it is
+cast to); subnormal numbers, which XLA takes for zeros, are left to XLA in whatever computes.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
+from hlo_frontend.hlo.types import ElementType
 from neff.program import Instruction
 
-Fold = Callable[..., "np.ndarray | None"]
+Array = np.ndarray[Any, Any]
+Fold = Callable[..., "Array | None"]
+
+# Functions that numpy and XLA round differently, in the last place.
+ROUNDED = frozenset({"exponential", "log", "power", "rsqrt"})
+_INTEGER = ("signed", "unsigned")
 
 
-def _convert(i: Instruction, x: np.ndarray) -> np.ndarray | None:
-    target = i.array.element
-    to_integer = target.kind in ("signed", "unsigned")
-    if to_integer and x.dtype.kind not in "iub":
-        wide = x.astype(np.float64)
-        bounds = np.iinfo(target.numpy) if target.bits >= 8 else None
-        if bounds is None or not np.all((wide > bounds.min) & (wide < bounds.max)):
-            return None
-    if x.dtype.kind == "c" and target.kind != "complex":
-        return None
+def _cast(x: Array, target: ElementType) -> Array:
+    """numpy's conversion; integers of few bits pass through bytes, which have all conversions."""
+    if target.bits < 8 and target.kind in _INTEGER:
+        x = x.astype(np.int8)
+    elif x.dtype.itemsize == 1 and x.dtype.kind not in "biu":
+        x = x.astype(np.float32) if _is_float(x) else x.astype(np.int8)
     return x.astype(target.numpy)
 
 
-def _divide(i: Instruction, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
-    return np.divide(x, y) if i.array.element.kind == "float" else None
+def _is_float(x: Array) -> bool:
+    try:
+        ml_dtypes.finfo(x.dtype)
+    except ValueError:
+        return False
+    return True
 
 
-def _compare(i: Instruction, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
+def _convert(i: Instruction, x: Array) -> Array | None:
+    target = i.array.element
+    if x.dtype.kind == "c" or target.kind == "complex":
+        return x.astype(target.numpy) if x.dtype.kind == target.numpy.kind == "c" else None
+    made = _cast(x, target)
+    if not _is_float(x):
+        return made
+    if target.kind in _INTEGER:
+        bounds = ml_dtypes.iinfo(target.numpy)
+        wide = x.astype(np.float64)
+        inside = (wide > float(bounds.min)) & (wide < float(bounds.max))
+        return made if np.all(inside) else None
+    if x.dtype == np.float64 and target.bits < 32:
+        # On the way from 64 bits, numpy or XLA rounds twice.
+        exact = (made.astype(np.float64) == x) | np.isnan(x)
+        return made if np.all(exact) else None
+    return made
+
+
+def _divide(i: Instruction, x: Array, y: Array) -> Array | None:
+    """Integers are cut off toward zero; by zero they give all ones, and the least by -1 itself."""
+    kind = i.array.element.kind
+    if kind == "float":
+        return np.divide(x, y)
+    if kind not in _INTEGER or i.array.element.bits < 8:
+        return None
+    zero = y == 0
+    safe = np.where(zero, np.ones_like(y), y)
+    quotient = np.floor_divide(x, safe)
+    cut = quotient + ((np.remainder(x, safe) != 0) & ((x < 0) != (safe < 0)))
+    made: Array = np.where(zero, np.invert(np.zeros_like(x)), cut.astype(x.dtype))
+    return made
+
+
+def _remainder(i: Instruction, x: Array, y: Array) -> Array | None:
+    """Of the sign of what is divided; by zero, that itself."""
+    if i.array.element.kind not in _INTEGER or i.array.element.bits < 8:
+        return None
+    zero = y == 0
+    made: Array = np.where(zero, x, np.fmod(x, np.where(zero, np.ones_like(y), y)))
+    return made
+
+
+def _shift(function: Callable[[Array, Array], Array], logical: bool = False) -> Fold:
+    """Shifts; one by as many bits as there are, or more, or by a negative number, moves all out."""
+
+    def rule(i: Instruction, x: Array, count: Array) -> Array | None:
+        bits = i.array.element.bits
+        if bits < 8:
+            return None
+        unsigned = np.dtype(f"u{bits // 8}")
+        out = count.view(unsigned) >= bits
+        within = np.where(out, np.zeros_like(count), count)
+        value = x.view(unsigned) if logical else x
+        made = function(value, within.view(value.dtype)).view(x.dtype)
+        filled = np.zeros_like(x)
+        if function is np.right_shift and not logical and x.dtype.kind == "i":
+            filled = np.right_shift(x, np.full_like(x, bits - 1))
+        shifted: Array = np.where(out, filled, made)
+        return shifted
+
+    return rule
+
+
+def _extreme(function: Callable[..., Array]) -> Fold:
+    """Of zeros of both signs, numpy takes either."""
+
+    def rule(i: Instruction, x: Array, y: Array) -> Array | None:
+        element = i.array.element
+        if element.kind == "complex" or element.bits < 8:
+            return None
+        if element.kind == "float" and np.any((x == 0) & (y == 0) & (_sign(x) != _sign(y))):
+            return None
+        return function(x, y)
+
+    return rule
+
+
+def _sign(x: Array) -> Array:
+    return np.signbit(x.astype(np.float64))
+
+
+def _bitwise(function: Callable[..., Array]) -> Fold:
+    return lambda i, *xs: function(*xs) if i.array.element.bits >= 8 else None
+
+
+def _compare(i: Instruction, x: Array, y: Array) -> Array | None:
     if i.get("type") == "TOTALORDER":
         return None
     return np.asarray(COMPARISONS[i["direction"]](x, y))
 
 
-def _slice(i: Instruction, x: np.ndarray) -> np.ndarray:
+def _clamp(i: Instruction, low: Array, x: Array, high: Array) -> Array | None:
+    return np.minimum(np.maximum(x, low), high) if low.dtype.kind in "iu" else None
+
+
+def _slice(i: Instruction, x: Array) -> Array:
     return x[tuple(slice(*bounds) for bounds in i["slice"])]
 
 
-def _reduce_precision(i: Instruction, x: np.ndarray) -> np.ndarray | None:
+def _reduce_precision(i: Instruction, x: Array) -> Array | None:
     """f32 to fewer mantissa bits, to nearest even; a number's last bit is never below 2^-149."""
     kept: int = i["mantissa_bits"]
     if x.dtype != np.float32 or i["exponent_bits"] != 8:
         return None
     wide = x.astype(np.float64)
     last = np.maximum(np.frexp(wide)[1] - 1, -126) - kept
-    return np.ldexp(np.rint(np.ldexp(wide, -last)), last).astype(np.float32)
+    rounded: Array = np.ldexp(np.rint(np.ldexp(wide, -last)), last)
+    return rounded.astype(np.float32)
 
 
-def _rsqrt(x: np.ndarray) -> np.ndarray:
+def _rsqrt(x: Array) -> Array:
     """Rounded once, as a short float is computed in f32."""
     wide = x if x.dtype.itemsize > 2 else x.astype(np.float32)
-    return (1 / np.sqrt(wide)).astype(x.dtype)
+    inverse: Array = 1 / np.sqrt(wide)
+    return inverse.astype(x.dtype)
 
 
-def _broadcast(i: Instruction, x: np.ndarray) -> np.ndarray:
+def _dynamic_slice(i: Instruction, x: Array, *starts: Array) -> Array:
+    """A block that would reach out of the array is moved into it."""
+    sizes = i["dynamic_slice_sizes"]
+    places = [
+        min(max(int(s), 0), d - n) for s, d, n in zip(starts, x.shape, sizes, strict=True)
+    ]
+    return x[tuple(slice(p, p + n) for p, n in zip(places, sizes, strict=True))]
+
+
+def _broadcast(i: Instruction, x: Array) -> Array:
     dims = [1] * i.array.rank
     for size, d in zip(x.shape, i["dimensions"], strict=True):
         dims[d] = size
@@ -67,34 +177,74 @@ def _broadcast(i: Instruction, x: np.ndarray) -> np.ndarray:
     return np.broadcast_to(in_order.reshape(dims), i.array.dims)
 
 
-def _iota(i: Instruction) -> np.ndarray:
+def _iota(i: Instruction) -> Array | None:
     shape = i.array
+    if shape.element.kind == "complex":
+        return None
     dims = [1] * shape.rank
     dims[i["iota_dimension"]] = -1
-    line = np.arange(shape.dims[i["iota_dimension"]]).astype(shape.numpy)
+    line = _cast(np.arange(shape.dims[i["iota_dimension"]]), shape.element)
     return np.broadcast_to(line.reshape(dims), shape.dims)
 
 
-def _pad(i: Instruction, x: np.ndarray, fill: np.ndarray) -> np.ndarray | None:
-    if any(low < 0 or high < 0 or interior for low, high, interior in i["padding"]):
-        return None
-    return np.pad(x, [(low, high) for low, high, _ in i["padding"]], constant_values=fill)
+def _pad(i: Instruction, x: Array, fill: Array) -> Array:
+    """Elements with `interior` fills between them, then fills at the edges, or elements cut off."""
+    made = np.full(i.array.dims, fill, x.dtype)
+    into, out = [], []
+    for (low, _, interior), size, total in zip(i["padding"], x.shape, i.array.dims, strict=True):
+        step = interior + 1
+        first = max(0, -(low // step)) if low < 0 else 0  # the first element that is not cut off
+        kept = [n for n in range(first, size) if 0 <= low + n * step < total]
+        out.append(kept)
+        into.append([low + n * step for n in kept])
+    made[np.ix_(*into)] = x[np.ix_(*out)]
+    return made
 
 
-def _select(i: Instruction, p: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _select(i: Instruction, p: Array, x: Array, y: Array) -> Array:
     return np.where(p, x, y)
 
 
-def _plain(function: Callable[..., np.ndarray]) -> Fold:
+def _bitcast_convert(i: Instruction, x: Array) -> Array | None:
+    same = x.dtype.itemsize == i.array.numpy.itemsize and i.array.element.bits >= 8
+    return x.view(i.array.numpy) if same and "b" not in (x.dtype.kind,) else None
+
+
+def _is_finite(i: Instruction, x: Array) -> Array:
+    return np.isfinite(x)
+
+
+def _plain(function: Callable[..., Array]) -> Fold:
     return lambda i, *operands: function(*operands)
 
 
-def _floating(function: Callable[..., np.ndarray]) -> Fold:
+def _arithmetic(function: Callable[..., Array]) -> Fold:
+    """A rule for floats, for integers of 8 bits and more, and for predicates."""
+
+    def rule(i: Instruction, *xs: Array) -> Array | None:
+        element = i.array.element
+        return None if element.kind == "complex" or element.bits < 8 else function(*xs)
+
+    return rule
+
+
+def _floating(function: Callable[..., Array]) -> Fold:
     """A rule for floats only: on integers numpy would change the type."""
     return lambda i, *xs: function(*xs) if i.array.element.kind == "float" else None
 
 
-COMPARISONS: dict[str, Callable[..., np.ndarray]] = {
+def _signed(function: Callable[..., Array]) -> Fold:
+    """A rule for floats and signed integers."""
+
+    def rule(i: Instruction, *xs: Array) -> Array | None:
+        element = i.array.element
+        known = element.kind in ("float", "signed") and element.bits >= 8
+        return function(*xs) if known and xs[0].dtype == element.numpy else None
+
+    return rule
+
+
+COMPARISONS: dict[str, Callable[..., Array]] = {
     "EQ": operator.eq,
     "NE": operator.ne,
     "LT": operator.lt,
@@ -103,44 +253,62 @@ COMPARISONS: dict[str, Callable[..., np.ndarray]] = {
     "GE": operator.ge,
 }
 
-FOLDS: dict[str, Fold] = {
-    "abs": _floating(np.abs),
-    "add": _plain(np.add),
-    "and": _plain(np.bitwise_and),
+# Rules that only choose, move or reinterpret elements.
+_MOVES: dict[str, Fold] = {
+    "bitcast-convert": _bitcast_convert,
     "broadcast": _broadcast,
-    "compare": _compare,
     "concatenate": lambda i, *xs: np.concatenate(xs, i["dimensions"][0]),
-    "convert": _convert,
     "copy": _plain(np.asarray),
-    "divide": _divide,
-    "exponential": _floating(np.exp),
+    "dynamic-slice": _dynamic_slice,
     "iota": _iota,
-    "log": _floating(np.log),
-    "maximum": _floating(np.maximum),
-    "minimum": _floating(np.minimum),
-    "multiply": _plain(np.multiply),
-    "negate": _floating(np.negative),
-    "not": _plain(np.invert),
-    "or": _plain(np.bitwise_or),
     "pad": _pad,
-    "power": _floating(np.power),
-    "reduce-precision": _reduce_precision,
     "reshape": lambda i, x: x.reshape(i.array.dims),
     "reverse": lambda i, x: np.flip(x, i["dimensions"]),
-    "rsqrt": _floating(_rsqrt),
     "select": _select,
     "slice": _slice,
-    "sqrt": _floating(np.sqrt),
-    "subtract": _plain(np.subtract),
     "transpose": lambda i, x: x.transpose(i["dimensions"]),
-    "xor": _plain(np.bitwise_xor),
 }
+_COMPUTATIONS: dict[str, Fold] = {
+    "abs": _signed(np.abs),
+    "add": _arithmetic(np.add),
+    "and": _bitwise(np.bitwise_and),
+    "ceil": _floating(np.ceil),
+    "clamp": _clamp,
+    "compare": _compare,
+    "convert": _convert,
+    "divide": _divide,
+    "exponential": _floating(np.exp),
+    "floor": _floating(np.floor),
+    "is-finite": _is_finite,
+    "log": _floating(np.log),
+    "maximum": _extreme(np.maximum),
+    "minimum": _extreme(np.minimum),
+    "multiply": _arithmetic(np.multiply),
+    "negate": _signed(np.negative),
+    "not": _bitwise(np.invert),
+    "or": _bitwise(np.bitwise_or),
+    "power": _floating(np.power),
+    "reduce-precision": _reduce_precision,
+    "remainder": _remainder,
+    "round-nearest-even": _floating(np.rint),
+    "rsqrt": _floating(_rsqrt),
+    "shift-left": _shift(np.left_shift),
+    "shift-right-arithmetic": _shift(np.right_shift),
+    "shift-right-logical": _shift(np.right_shift, logical=True),
+    "sqrt": _floating(np.sqrt),
+    "subtract": _arithmetic(np.subtract),
+    "xor": _bitwise(np.bitwise_xor),
+}
+FOLDS: dict[str, Fold] = {**_MOVES, **_COMPUTATIONS}
 
 
-def fold(instruction: Instruction, operands: list[np.ndarray]) -> np.ndarray | None:
+def fold(instruction: Instruction, operands: list[Array]) -> Array | None:
     """The value of an instruction on host values, or None where numpy's may not be XLA's."""
     rule = FOLDS.get(instruction.op)
     if rule is None:
+        return None
+    computes = instruction.op in _COMPUTATIONS
+    if computes and any(_is_uncertain(x) for x in operands):
         return None
     with np.errstate(all="ignore"):
         value = rule(instruction, *operands)
@@ -149,4 +317,18 @@ def fold(instruction: Instruction, operands: list[np.ndarray]) -> np.ndarray | N
     shape = instruction.array
     value = np.asarray(value)
     assert value.shape == shape.dims and value.dtype == shape.numpy, (instruction, value.dtype)
-    return value
+    return None if computes and _is_uncertain(value) else value
+
+
+def _is_uncertain(x: Array) -> bool:
+    """Whether an array holds what XLA may take for something else."""
+    if not _is_float(x):
+        return False
+    limits = ml_dtypes.finfo(x.dtype)
+    if limits.bits < 8 or float(limits.min) > 0:
+        return True
+    if x.dtype.itemsize == 1 or x.dtype == np.float16:
+        return False
+    with np.errstate(all="ignore"):
+        small = np.abs(x) < limits.smallest_normal
+    return bool(np.any(small & (x != 0)))

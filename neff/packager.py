@@ -19,7 +19,7 @@ Arguments = argparse.Namespace
 
 
 def info(arguments: Arguments) -> int:
-    """Print the header, then the contents: of a foreign file the header can be read all the same."""
+    """Print the header, then the contents; of a foreign file only the former can be read."""
     raw = open_neff(arguments.file)
     if arguments.json:
         print_json(info_document(raw, contents(raw).program))

@@ -16,6 +16,7 @@ from neff.passes.cleanup import eliminate_common_subexpressions, eliminate_dead_
 from neff.passes.constants import fold_constants, fold_weights, outline_constants
 from neff.passes.fuse import fuse
 from neff.passes.integers import DowncastIntegers, narrow_int64
+from neff.passes.operators import compute_operators_in_f32
 from neff.passes.place import assign_engines, place_buffers
 from neff.passes.saturate import saturate_transposed
 from neff.passes.simplify import simplify
@@ -37,6 +38,11 @@ class PassRecord:
 
 
 Observer = Callable[[PassRecord], None]
+ACCUMULATION: dict[str, tuple[Pass, ...]] = {
+    # In this order: an operator is what lies around the conversions of its sums.
+    "on": (accumulate_in_f32, compute_operators_in_f32),
+    "off": (accumulate_as_typed,),
+}
 CASTS: dict[str, Callable[[str], Pass] | None] = {
     "none": None,
     "matmult": AutoCast,
@@ -53,7 +59,7 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
     floats: tuple[Pass, ...] = (
         *_casts(options),  # before folding, so that weights are rounded once, when compiling
         # After the casts: it is their short types that it accumulates.
-        accumulate_in_f32 if options.mixed_precision_accumulation == "on" else accumulate_as_typed,
+        *ACCUMULATION[options.mixed_precision_accumulation],
         *((saturate_transposed,) if options.saturates_infinity else ()),
     )
     optimize: tuple[Pass, ...] = (

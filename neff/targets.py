@@ -31,16 +31,21 @@ TRAINIUM1 = Chip("Trainium1", 2, 2, 32 * GIB)
 TRAINIUM2 = Chip("Trainium2", 3, 8, 96 * GIB)
 TRAINIUM3 = Chip("Trainium3", 4, 8, 144 * GIB)
 
+# Source: data types page for v2 and v3; pages of NCC_EVRF051 and of the NKI quantization for v4.
 CONFIGURABLE_FP8 = frozenset({"f8e5m2", "f8e4m3", "f8e3m4"})
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A value of `--target`: its chip, its 8-bit floats, physical cores to a logical one."""
+    """A value of `--target`.
+
+    `narrow` names its floats of 8 bits and less, `logical_cores` how many physical cores may make
+    a logical one.
+    """
 
     name: str
     chip: Chip
-    fp8: frozenset[str]
+    narrow: frozenset[str]
     logical_cores: tuple[int, ...]
 
     def memory(self, logical_cores: int) -> int:
@@ -55,6 +60,6 @@ TARGETS: dict[str, Target] = {
         Target("trn1", TRAINIUM1, CONFIGURABLE_FP8, (1,)),
         Target("trn1n", TRAINIUM1, CONFIGURABLE_FP8, (1,)),
         Target("trn2", TRAINIUM2, CONFIGURABLE_FP8, (1, 2)),
-        Target("trn3", TRAINIUM3, CONFIGURABLE_FP8 | {"f8e4m3fn"}, (1, 2)),
+        Target("trn3", TRAINIUM3, CONFIGURABLE_FP8 | {"f8e4m3fn", "f8e8m0fnu"}, (1, 2)),
     )
 }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import shlex
 import tempfile
 import time
@@ -13,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hlo_frontend.files import read_hlo_file
-from hlo_frontend.hlo.errors import DynamicShapeError
+from hlo_frontend.hlo.errors import HloError
 from hlo_frontend.hlo.module import HloModule
 from hlo_frontend.hlo.proto import write_module
 from hlo_frontend.hlo.text import print_module
@@ -22,8 +20,9 @@ from neff.compile import Compiled, compile_module
 from neff.errors import RefusedError
 from neff.files import write_atomically
 from neff.pipeline import PassRecord
-from neff.support.refusals import Refusal
+from neff.support.refusals import refusal_of_file
 from neuronxcc.arguments import SAVE_TEMPS, Arguments
+from neuronxcc.output import check_writable, write_output
 from neuronxcc.placement import placement
 from neuronxcc.report import DEBUG, INFO, Report
 from neuronxcc.version import __version__
@@ -46,10 +45,7 @@ def compile_file(arguments: Arguments, report: Report) -> None:
     report.stage("read_hlo", time.perf_counter() - start)
     with _warnings(report):
         compiled = _compile(module, arguments, report)
-    try:
-        write_atomically(arguments.output, compiled.neff.data)
-    except OSError as error:  # of a temporary file, whose name says nothing
-        raise type(error)(error.errno, error.strerror, str(arguments.output)) from None
+    write_output(arguments.output, compiled.neff.data)
     report.passed()
 
 
@@ -57,9 +53,11 @@ def _read(arguments: Arguments) -> HloModule:
     assert arguments.model is not None
     try:
         return read_hlo_file(arguments.model)
-    except DynamicShapeError as error:
-        code = "NCC_EMOD025"
-        raise RefusedError(str(Refusal(code, str(error))), code) from None
+    except HloError as error:
+        refusal = refusal_of_file(error)
+        if refusal is None:
+            raise
+        raise RefusedError(str(refusal), refusal.code) from None
 
 
 def _compile(module: HloModule, arguments: Arguments, report: Report) -> Compiled:
@@ -84,16 +82,6 @@ def _temporaries(arguments: Arguments) -> Path:
         return Path(tempfile.mkdtemp(prefix="neuronxcc-", dir="."))
     arguments.workdir.mkdir(parents=True, exist_ok=True)
     return arguments.workdir
-
-
-def check_writable(path: Path) -> None:
-    """Raise OSError if a file cannot be made at `path`: before compiling, not after."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "the output must be a file", str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "the output's folder must exist", str(path))
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "the output's folder must be writable", str(path))
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class Report:
         try:
             self._log = open(self.logfile, "w", buffering=1)
         except OSError as error:
-            reason = f"neuronx-cc: the log file must be writable ({error.strerror})"
+            reason = f"the log file must be writable ({error.strerror})\n  try: --logfile FILE"
             raise type(error)(error.errno, reason, str(self.logfile)) from None
         return self
 

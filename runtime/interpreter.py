@@ -35,6 +35,7 @@ def _call(
     arguments: tuple[Value, ...],
 ) -> tuple[Value, ...]:
     values: list[Value] = []
+    rounding = rounding.entered()
     for position, i in function.numbered():
         if i.op == "parameter":
             values.append(arguments[i["number"]])
@@ -64,6 +65,6 @@ def evaluate(
             f"runtime: the op {i.op} is not built yet{quote(i, position)}"
         )
     try:
-        return compute(KERNELS, i, operands, keywords, rounding)
+        return compute(KERNELS, i, operands, keywords, position, rounding)
     except UnsupportedFormError as error:
         raise UnsupportedInstructionError(f"{error}{quote(i, position)}") from None

@@ -43,7 +43,9 @@ TensorSpec = tuple[str, str, tuple[int, ...]]  # name, torch's dtype, sizes
 
 
 def _spec(variable: Variable) -> TensorSpec:
-    return variable.name, TORCH_TYPES[variable.shape.dtype], variable.shape.dims
+    """A variable in torch's words; a type that torch has no tensors of keeps HLO's name."""
+    dtype = variable.shape.dtype
+    return variable.name, TORCH_TYPES.get(dtype, dtype), variable.shape.dims
 
 
 def _device_array(array: np.ndarray) -> jax.Array:
@@ -91,15 +93,11 @@ class Model:
         self._state = tuple(bound[n] for n in self._states)
         order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
         position = [order[n] for n in range(len(self.program.inputs))]
-        arguments = [
-            jax.ShapeDtypeStruct(
-                self.program.inputs[n].shape.dims, self.program.inputs[n].shape.numpy
-            )
-            for n in order
-        ]
+        called = [jax.ShapeDtypeStruct(dims, dtype) for dtype, dims in self._layout]
         run = partial(_run, self.program, position, rounding_in_force())
         self._executable = jax.jit(run, keep_unused=True, compiler_options=COMPILER_OPTIONS)
-        self._executable.lower(*arguments).compile()
+        # States and weights themselves: a call on a device's arrays is another executable.
+        self._executable.lower(*called, *self._state, *self._weights).compile()
 
     def execute(self, inputs: Sequence[memoryview]) -> list[np.ndarray]:
         """Run once. Inputs are the bytes of each tensor, row-major; so are the results, as uint8.

@@ -14,7 +14,11 @@ from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape
 from neff.program import Function, Instruction
 from runtime.interpreter import evaluate
 from runtime.kernels.kind import Value
+from runtime.model import COMPILER_OPTIONS
 
+# Most instructions run a few times on little data: compiling them well costs more than it saves.
+QUICK_BYTES = 1 << 22
+QUICK = {"xla_backend_optimization_level": 0}
 _Key = tuple[Instruction, tuple[Function, ...]]
 
 
@@ -43,7 +47,8 @@ class Probe:
         with jax.enable_x64(True):
             if key not in self._compiled:
                 step = partial(_step, functions, instruction, position)
-                self._compiled[key] = jax.jit(step, keep_unused=True)
+                options = {**COMPILER_OPTIONS, **(QUICK if _is_small(instruction.shape) else {})}
+                self._compiled[key] = jax.jit(step, keep_unused=True, compiler_options=options)
             return self._compiled[key](*operands)
 
     def place(self, array: np.ndarray) -> Value:
@@ -70,6 +75,10 @@ class Probe:
 def canonical(instruction: Instruction) -> Instruction:
     """What an instruction computes, wherever it stands: without operands, place and engine."""
     return replace(instruction, operands=(), metadata=NO_METADATA, engine=None)
+
+
+def _is_small(shape: AnyShape) -> bool:
+    return shape.bytes <= QUICK_BYTES
 
 
 def _step(

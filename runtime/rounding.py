@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import io_callback
 
-from hlo_frontend.hlo.types import SHORT_FLOATS, Shape
+from hlo_frontend.hlo.types import SHORT_FLOATS, Shape, TupleShape
 from neff.program import Instruction
 from runtime.kernels.kind import Kernel, Value
 from runtime.settings import setting
 
 
-@dataclass(frozen=True, slots=True)
 class Rounding:
-    """To nearest even, or, with a `seed`, up with the probability of what is cut off."""
+    """To nearest even, or, with a `seed`, up with the probability of what is cut off.
 
-    seed: int | None = None
+    Each run of a function of the program draws numbers of its own: they depend on the seed, on how
+    often the function has run since the model was loaded, and on the instruction.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+        self._run: Value = None  # the number of the run, a value of the program being traced
+
+    def entered(self) -> Rounding:
+        """The rounding of one run of a function."""
+        return self if self.seed is None else Rounding(self.seed)
+
+    def bits(self, dims: tuple[int, ...], position: int, kernels: Mapping[str, Kernel]) -> Value:
+        """Random u32 numbers for the instruction at a position."""
+        if self._run is None:
+            runs = itertools.count()
+            shape = jax.ShapeDtypeStruct((), np.uint32)
+            self._run = io_callback(lambda: np.uint32(next(runs)), shape)
+        seed = (self.seed or 0) * SPREAD + position
+        key = self._run.astype(jnp.uint64) << 32 | jnp.uint64(seed * SPREAD & 0xFFFFFFFF)
+        state, drawn = Shape("u64", (2,)), Shape("u32", dims)
+        _, made = kernels["rng-bit-generator"](
+            jnp.stack([key, jnp.uint64(0)]),
+            shape=TupleShape((state, drawn)),
+            algorithm="rng_three_fry",
+        )
+        return made
 
 
+SPREAD = 0x9E3779B1  # an odd number near 2^32 divided by the golden ratio
 NEAREST = Rounding()
 # Ops whose result, in the type of their operands, is in general no value of that type. All others
 # either pick among the operands or call a function, whose own instructions round.
@@ -50,6 +79,7 @@ def compute(
     i: Instruction,
     operands: Sequence[Value],
     keywords: Mapping[str, Any],
+    position: int,
     rounding: Rounding,
 ) -> Value:
     """The value of an instruction, short floats by way of f32: TensorE sums, others compute there.
@@ -65,7 +95,10 @@ def compute(
         if by_chance or i.op in ROUNDED:
             wide = Shape("f32", shape.dims)
             made = kernel(*map(_widened, operands), shape=wide, **keywords)
-            return _rounded(kernels, made, shape, rounding)
+            if rounding.seed is None:
+                return made.astype(shape.numpy)
+            drawn = rounding.bits(shape.dims, position, kernels)
+            return kernels["stochastic-convert"](made, drawn, shape=shape)
     elif isinstance(shape, Shape) and i.op in ("dot", "convolution"):
         operands = tuple(map(_widened, operands)) if shape.dtype == "f32" else operands
     return kernel(*operands, shape=shape, **keywords)
@@ -76,14 +109,3 @@ _SHORT = frozenset(Shape(name).numpy for name in SHORT_FLOATS)
 
 def _widened(value: Value) -> Value:
     return value.astype(jnp.float32) if value.dtype in _SHORT else value
-
-
-def _rounded(
-    kernels: Mapping[str, Kernel], value: Value, shape: Shape, rounding: Rounding
-) -> Value:
-    if rounding.seed is None:
-        return value.astype(shape.numpy)
-    low, high = jnp.uint32(0), jnp.uint32(0xFFFFFFFF)
-    drawn = kernels["rng"](low, high, shape=Shape("u32", shape.dims), distribution="rng_uniform")
-    spread = jnp.uint32(rounding.seed * 0x9E3779B1 & 0xFFFFFFFF)  # the odd number spreads the seed
-    return kernels["stochastic-convert"](value, drawn ^ spread, shape=shape)

@@ -20,7 +20,7 @@ from tests.models.zoo import CASES, GROUPS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "model_coverage.md"
-LIFE = 20  # models that one worker runs: XLA keeps what it compiled
+LIFE = 60  # models that one worker runs: XLA keeps what it compiled
 OUTCOMES = ("passes", "refused", "fails", "broken")
 
 
@@ -109,6 +109,17 @@ def sweep(names: list[str], path: Path, timeout: float) -> None:
         worker.stop()
 
 
+def _in_turn(names: list[str]) -> list[str]:
+    """Families take turns, so that a sweep that is broken off has seen something of each."""
+    turn: dict[str, int] = {}
+    places = {}
+    for name in names:
+        family = f"{CASES[name].group}/{CASES[name].family}"
+        turn[family] = turn.get(family, 0) + 1
+        places[name] = turn[family]
+    return sorted(names, key=places.__getitem__)
+
+
 def document(results: dict[str, Result]) -> str:
     """docs/model_coverage.md."""
     lines = [
@@ -174,7 +185,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=default, help="results so far, JSON lines")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="as in timm/resnet*")
     parser.add_argument("--group", choices=GROUPS)
-    parser.add_argument("--timeout", type=float, default=300, help="seconds for one model")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for one model")
     parser.add_argument("--retry", action="store_true", help="also what did not pass before")
     parser.add_argument("--again", action="store_true", help="also what was measured before")
     parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.name}")
@@ -192,7 +203,7 @@ def main() -> int:
         parser.error(f"--only: must match a model, got {given.only!r}")
     before = {} if given.again else read_state(given.state)
     kept = {n for n, r in before.items() if not given.retry or r.outcome == "passes"}
-    sweep([n for n in names if n not in kept], given.state, given.timeout)
+    sweep(_in_turn([n for n in names if n not in kept]), given.state, given.timeout)
     results = read_state(given.state)
     if given.write:
         DOCUMENT.write_text(document(results))

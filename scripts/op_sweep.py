@@ -70,8 +70,7 @@ def _known() -> dict[tuple[str, str], Verdict]:
         return {}
     made = [json.loads(line) for line in RESULTS.read_text().splitlines()]
     found = {
-        (m["name"], m["kind"]): Verdict(**{**m, "falls_back": tuple(m["falls_back"])})
-        for m in made
+        (m["name"], m["kind"]): Verdict(**{**m, "falls_back": tuple(m["falls_back"])}) for m in made
     }
     return {pair: found[pair] for pair in entries.pairs() if pair in found}
 

@@ -38,7 +38,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
         ("hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime.settings"),
         set(),
     ),
-    "torch_neuronx": (("hlo_frontend", "neff", "runtime", "torch_neuronx"), {"torch"}),
+    "torch_neuronx": (
+        ("hlo_frontend", "neff", "neuronxcc", "runtime", "torch_neuronx"),
+        {"torch"},
+    ),
 }
 
 

@@ -11,9 +11,10 @@ import torch
 from runtime.library import ensure_loaded
 from torch_neuronx.accuracy import accuracy_report
 from torch_neuronx.version import __version__
+from torch_neuronx.xla_impl.analyze import analyze
 from torch_neuronx.xla_impl.trace import trace
 
 ensure_loaded()
 torch.neuronx = sys.modules[__name__]  # type: ignore[attr-defined]  # the documents' spelling
 
-__all__ = ["__version__", "accuracy_report", "trace"]
+__all__ = ["__version__", "accuracy_report", "analyze", "trace"]

@@ -68,7 +68,9 @@ def _divide(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str
 
 def _floor_divided(x: Any, y: Any) -> torch.Tensor:
     """From the exact remainder, as PyTorch does: a quotient may round up to the next integer."""
-    x, y = (v if isinstance(v, torch.Tensor) else torch.full_like(o, v) for v, o in ((x, y), (y, x)))
+    x, y = (
+        v if isinstance(v, torch.Tensor) else torch.full_like(o, v) for v, o in ((x, y), (y, x))
+    )
     rest = torch.fmod(x, y)
     quotient = (x - rest) / y
     quotient = torch.where((rest != 0) & ((y < 0) != (rest < 0)), quotient - 1, quotient)

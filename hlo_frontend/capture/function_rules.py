@@ -88,6 +88,16 @@ def _view_or_copy(session: Session, func: Function, args: Args, kwargs: Kwargs) 
     return result
 
 
+def _tensor_split(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """Where to split must be known, as the sizes of the parts depend on it."""
+    places = args[1] if len(args) > 1 else kwargs.get("tensor_indices_or_sections")
+    if not isinstance(places, torch.Tensor):
+        return apply(session, func, args, kwargs)
+    known = session.value(places, "aten::tensor_split").tolist()
+    rest = {k: v for k, v in kwargs.items() if k != "tensor_indices_or_sections"}
+    return apply(session, func, (args[0], known, *args[2:]), rest)
+
+
 def _size(session: Session, value: Any) -> Any:
     """A size, or several; one that is a tensor must be known."""
     if isinstance(value, tuple | list):
@@ -290,6 +300,7 @@ RULES: dict[Function, Rule] = {
     **dict.fromkeys((_T.as_strided, torch.as_strided), _as_strided),
     **dict.fromkeys((_T.stride, _T.is_contiguous, _T.storage_offset), _ask_form),
     **dict.fromkeys((_T.__getitem__, _T.__setitem__), _index),
+    **dict.fromkeys((torch.tensor_split, _T.tensor_split), _tensor_split),
     _T.__deepcopy__: _copy,
     _T.data_ptr: _address,
     _T._is_all_true: _check,

@@ -61,6 +61,8 @@ def _run(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[s
         if isinstance(error, CaptureError):
             raise
         if xla.is_execution_error(error):
+            if func in session.open:
+                raise _outside(session, func) from None
             return _without_lowering(session, func, args, kwargs)  # what it calls has none
         if not _is_valid(func, args, kwargs):
             raise  # the program's own mistake
@@ -112,7 +114,7 @@ def _adapted(adapt: Callable[..., Any], rule: Rule) -> Rule:
 def _rule_of(func: Operator) -> Rule:
     if func in _RULES:
         return _RULES[func]
-    if func in REWRITES or func in PREFERRED:
+    if func in REWRITES or func in PREFERRED or func.namespace == "prims":
         return _decomposed
     if torch.Tag.data_dependent_output in func.tags:
         return _read
@@ -227,6 +229,7 @@ def _decomposed(
             result = decomposition(*args, **kwargs)
     finally:
         session.open.pop()
+    result = tuple(result) if isinstance(result, tuple) else result  # not one with names
     return _mapped(xla.unwrapped, result) if below else result
 
 

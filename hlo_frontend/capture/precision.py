@@ -25,9 +25,7 @@ def in_float32(func: Any, call: Call) -> Call:
         if isinstance(result, torch.Tensor):
             return _narrowed(result, half)
         # Statistics of halves are kept in the type of the running statistics.
-        return type(result)(
-            r if n and mixed else _narrowed(r, half) for n, r in enumerate(result)
-        )
+        return type(result)(r if n and mixed else _narrowed(r, half) for n, r in enumerate(result))
 
     return wide_call
 
@@ -81,5 +79,8 @@ IN_FLOAT32 = frozenset({
     _aten.remainder.Tensor, _aten.remainder.Scalar, _aten.remainder.Scalar_Tensor,
     _aten.div.Tensor_mode, _aten.div.Scalar_mode, _aten.floor_divide.default,
     _aten.floor_divide.Scalar, _aten.cumsum.default, _aten.cumprod.default,
+    _aten.logaddexp.default, _aten.logaddexp2.default, _aten.exp2.default, _aten.addbmm.default,
 })  # fmt: skip
-IN_FLOAT = frozenset({_aten.erfc.default, _aten.erfinv.default, _aten.logsumexp.default})
+IN_FLOAT = frozenset(
+    {_aten.erfc.default, _aten.exp2.default, _aten.erfinv.default, _aten.logsumexp.default}
+)

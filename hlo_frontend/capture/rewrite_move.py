@@ -100,3 +100,14 @@ def tensor_split(
     """The parts between known places."""
     known = tensor_indices_or_sections.tolist()
     return list(torch.tensor_split(self, known, dim))
+
+
+def embedding_renorm(
+    self: torch.Tensor, indices: torch.Tensor, max_norm: float, norm_type: float
+) -> torch.Tensor:
+    """The table with the rows that are looked up scaled to a norm not above a bound."""
+    norms = torch.linalg.vector_norm(self, norm_type, -1, keepdim=True)
+    scaled = torch.where(norms > max_norm, self * (max_norm / (norms + 1e-7)), self)
+    used = torch.zeros(len(self), 1, dtype=torch.bool, device=self.device)
+    used = used.index_fill(0, indices.reshape(-1), True)
+    return torch.where(used, scaled, self)

@@ -138,3 +138,9 @@ def isin(
     """Whether each element is among others."""
     found = (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1)
     return ~found if invert else found
+
+
+def randperm(n: int, **options: Any) -> torch.Tensor:
+    """The order of random numbers."""
+    dtype = options.pop("dtype", None) or torch.int64
+    return torch.argsort(torch.rand(n, **options)).to(dtype)

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from hlo_frontend.capture import rewrite_expert as expert
+from hlo_frontend.capture import rewrite_arithmetic as arithmetic
 from hlo_frontend.capture import rewrite_distance as distance
 from hlo_frontend.capture import rewrite_move as move
 from hlo_frontend.capture import rewrite_order as order
+from hlo_frontend.capture import rewrite_scatter as scatter
 from hlo_frontend.capture import rewrite_window as window
 
 _aten = torch.ops.aten
@@ -21,6 +23,28 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     _aten.diagonal_scatter.default: move.diagonal_scatter,
     _aten.as_strided_copy.default: move.as_strided,
     _aten.as_strided_scatter.default: move.as_strided_scatter,
+    _aten.copysign.Tensor: arithmetic.copysign,
+    _aten.copysign.Scalar: arithmetic.copysign,
+    _aten.fmin.default: arithmetic.fmin,
+    _aten.fmax.default: arithmetic.fmax,
+    _aten.exp2.default: arithmetic.exp2,
+    _aten.logaddexp.default: arithmetic.logaddexp,
+    _aten.logaddexp2.default: arithmetic.logaddexp2,
+    _aten.aminmax.default: arithmetic.aminmax,
+    _aten.addbmm.default: arithmetic.addbmm,
+    _aten.signbit.default: arithmetic.signbit,
+    _aten.angle.default: arithmetic.angle,
+    _aten.hypot.default: arithmetic.hypot,
+    _aten.gather.default: scatter.gather,
+    _aten.index_reduce.default: scatter.index_reduce,
+    _aten.scatter.reduce: scatter.scatter_reduced,
+    _aten.scatter.value_reduce: scatter.scatter_reduced,
+    _aten._embedding_bag.default: scatter.embedding_bag,
+    _aten._embedding_bag_forward_only.default: scatter.embedding_bag,
+    _aten._linalg_svd.default: scatter.svd,
+    _aten.scatter_reduce.two: scatter.scatter_reduce,
+    _aten.embedding_renorm.default: move.embedding_renorm,
+    _aten.randperm.default: order.randperm,
     _aten.cummax.default: order.running_max,
     _aten.cummin.default: order.cummin,
     _aten.median.default: order.median,
@@ -57,6 +81,18 @@ def _divides_otherwise(named: dict[str, Any]) -> bool:
     return uneven or not _is_float(named)
 
 
+def _is_empty(named: dict[str, Any]) -> bool:
+    return named["index"].numel() == 0
+
+
+def _is_batched(named: dict[str, Any]) -> bool:
+    return named["A"].ndim > 2 or named["A"].numel() == 0
+
+
+def _is_partial(named: dict[str, Any]) -> bool:
+    return named["reduce"] == "mean" or not named.get("include_self", True)
+
+
 def _is_float(named: dict[str, Any]) -> bool:
     return named["self"].dtype.is_floating_point
 
@@ -67,4 +103,7 @@ WHEN: dict[Any, Callable[[dict[str, Any]], bool]] = {
     _aten.max_pool3d_with_indices.default: _is_dilated,
     _aten.avg_pool2d.default: _divides_otherwise,
     _aten.avg_pool3d.default: _divides_otherwise,
+    _aten.gather.default: _is_empty,
+    _aten._linalg_svd.default: _is_batched,
+    _aten.scatter_reduce.two: _is_partial,
 }

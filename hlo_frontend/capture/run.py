@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from types import FrameType
 from typing import Any
 
 import torch
@@ -32,14 +34,14 @@ from hlo_frontend.capture.structure import (
     require_scriptable,
     unflatten,
 )
-from hlo_frontend.capture.tracing import said_to_trace
+from hlo_frontend.capture.tracing import said_to_trace, without_fast_path
 from hlo_frontend.errors import CaptureError
 
 _LOCK = threading.RLock()  # torch_xla keeps its graph in globals
 _BEHAVES_DIFFERENTLY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 _RETURN = (
-    "return tensors, or tuples, lists and dicts of them "
-    "(use_cache=False for a model with a key-value cache)"
+    "return only tensors, or tuples, lists and dicts of them; of a result that also holds None "
+    "or a cache, take the tensors (`attention(x, x, x)[0]`, use_cache=False)"
 )
 
 # Calls from inside TorchScript cannot be intercepted before PyTorch looks at their arguments.
@@ -134,6 +136,7 @@ class _Run:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.no_grad())
             stack.enter_context(said_to_trace())
+            stack.enter_context(without_fast_path())
             stack.enter_context(OperatorMode(self._session))
             stack.enter_context(FunctionMode(self._session))
             return _call(self._func, args, self._session)
@@ -184,17 +187,15 @@ class _Run:
 
     def _warn_of_losses(self) -> None:
         if self._session.draws_random:
-            warnings.warn(
+            _warn(
                 "capture: the callable draws random numbers; the graph has a fixed seed, so every "
-                "call draws the same ones",
-                stacklevel=4,
+                "call draws the same ones"
             )
         lost = [b.name for b in self._bindings if b.kind in ("weight", "input") and b.is_modified]
         if lost:
-            warnings.warn(
+            _warn(
                 f"capture: the callable updates {', '.join(lost)}; the update is lost after each "
-                "call unless the new value is an output named in input_output_aliases",
-                stacklevel=4,
+                "call unless the new value is an output named in input_output_aliases"
             )
 
 
@@ -255,10 +256,24 @@ def _warn_of_training(modules: Mapping[str, nn.Module]) -> None:
         for module in root.modules():
             # a frozen script module has no mode any more
             if getattr(module, "training", False) and isinstance(module, _BEHAVES_DIFFERENTLY):
-                warnings.warn(
+                _warn(
                     f"capture: {name or 'the model'} is in training mode and has "
                     f"{type(module).__name__}: what is traced is its behaviour in training; "
-                    "call .eval() first for inference",
-                    stacklevel=4,
+                    "call .eval() first for inference"
                 )
                 break
+
+
+def _warn(message: str) -> None:
+    """Warns at the user's line: that which called into the packages of this project."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _package(frame) in _OWN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
+
+
+def _package(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__", "").partition(".")[0]  # type: ignore[no-any-return]
+
+
+_OWN = ("hlo_frontend", "torch_neuronx", "torch_neuron", "tensorflow_neuron")

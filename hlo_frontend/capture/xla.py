@@ -22,7 +22,7 @@ def extension() -> ModuleType:
     os.environ.setdefault("PJRT_DEVICE", "CPU")
     # Where torch_xla explains each execution that it refuses; what is raised here says it better.
     os.environ.setdefault("PT_XLA_DEBUG_FILE", os.devnull)
-    with _beside_tensorflow(), _quiet():
+    with _beside_tensorflow(), _quiet(), _leaving_layers():
         import torch_xla
 
         device()
@@ -54,6 +54,16 @@ def _quiet() -> Iterator[None]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+@contextmanager
+def _leaving_layers() -> Iterator[None]:
+    """Keep torch_xla's import from putting layers of its own in the place of PyTorch's."""
+    gru, clip = torch.nn.GRU, torch.nn.utils.clip_grad_norm_
+    try:
+        yield
+    finally:
+        torch.nn.GRU, torch.nn.utils.clip_grad_norm_ = gru, clip  # type: ignore[misc]
 
 
 @functools.cache

@@ -113,10 +113,11 @@ def _binary(names: str, infer: Rule, *traits: Trait) -> None:
 
 
 _unary(
-    "acos acosh asin asinh atanh cbrt cosine cosh erf exponential exponential-minus-one log "
-    "log-plus-one logistic rsqrt sine sinh sqrt tan tanh",
+    "acos acosh asin asinh atanh cosine cosh exponential exponential-minus-one log log-plus-one "
+    "logistic rsqrt sine sinh sqrt tan tanh",
     elementwise.unary("float", "complex"),
 )
+_unary("cbrt erf", elementwise.unary("float"))
 _unary("ceil floor", elementwise.unary("float"), Trait.IDEMPOTENT)
 _unary(
     "round-nearest-afz round-nearest-even",

@@ -95,10 +95,12 @@ def _floats(texts: list[str], dtype: str) -> np.ndarray:
 
 def _nan_bits(match: re.Match[str], dtype: str) -> int:
     width, mantissa = ELEMENT_TYPES[dtype].bits, mantissa_bits(dtype)
-    if dtype in ONE_NAN:
-        payload = (1 << mantissa) - 1
-    else:
-        payload = int(match[2], 16) if match[2] else 1 << (mantissa - 1)
+    if dtype in ONE_NAN and not match[2]:
+        known = ONE_NAN[dtype]
+        return known.get(match[0].removeprefix("+"), next(iter(known.values())))
+    if width < 8:
+        raise ValueError("no NaN")
+    payload = int(match[2], 16) if match[2] else 1 << (mantissa - 1)
     if not 0 < payload < 1 << mantissa:
         raise ValueError("payload too wide")
     exponent = ((1 << (width - 1 - mantissa)) - 1) << mantissa

@@ -130,7 +130,7 @@ _LITERALS: dict[str, tuple[_Reader, _Writer]] = {
     "pred": (_read_preds, _write_chunk),
     **dict.fromkeys(("s32", "s64", "u32", "u64"), (_read_varints, _write_varints)),
     **dict.fromkeys(("f32", "f64", "c64", "c128"), (_read_bytes, _write_chunk)),
-    **dict.fromkeys(("s2", "s4", "u2", "u4"), (_read_narrow, _write_bytes)),
+    **dict.fromkeys(("s2", "s4", "u2", "u4", "f4e2m1fn"), (_read_narrow, _write_bytes)),
 }
 _LITERALS |= {t: (_read_bytes, _write_bytes) for t in ELEMENT_TYPES if t not in _LITERALS}
 

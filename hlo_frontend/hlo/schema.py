@@ -59,6 +59,11 @@ _MESSAGES = {
         bytes u2s 27
         bytes f8e4m3s 28
         bytes f8e3m4s 29
+        bytes f8e4m3b11fnuzs 23
+        bytes f8e5m2fnuzs 24
+        bytes f8e4m3fnuzs 25
+        bytes f4e2m1fns 32
+        bytes f8e8m0fnus 33
     """,
     "OpMetadata": """
         string op_type 1

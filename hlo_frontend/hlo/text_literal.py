@@ -12,10 +12,14 @@ from hlo_frontend.hlo.literal import AnyLiteral, Literal, TupleLiteral
 from hlo_frontend.hlo.types import ELEMENT_TYPES
 
 # XLA first tries the digits every decimal survives in (`digits10`), then those every value needs.
-_DIGITS = {"f32": (6, 9), "f64": (15, 17)}
+_DIGITS = {"f32": (6, 9), "f64": (15, 17), "f8e8m0fnu": (2, 9)}
 COMPONENTS = {"c64": "f32", "c128": "f64"}
-# Types with one NaN only have no payload to print.
-ONE_NAN = frozenset({"f8e4m3fn"})
+# Types whose NaN have no payload to print: their spellings and their bits.
+ONE_NAN = {
+    "f8e4m3fn": {"nan": 0x7F, "-nan": 0xFF},
+    "f8e8m0fnu": {"nan": 0xFF},
+    **dict.fromkeys(("f8e4m3b11fnuz", "f8e4m3fnuz", "f8e5m2fnuz"), {"-nan": 0x80}),
+}
 
 
 def mantissa_bits(dtype: str) -> int:
@@ -49,10 +53,12 @@ def float_texts(values: np.ndarray, dtype: str) -> list[str]:
 def _nan_text(value: np.generic, dtype: str) -> str:
     """`nan`, with its sign, and with its payload unless that is just the quiet bit."""
     bits = int.from_bytes(value.tobytes(), "little")
+    if dtype in ONE_NAN:
+        return next(text for text, known in ONE_NAN[dtype].items() if known == bits)
     sign = "-" if bits >> (ELEMENT_TYPES[dtype].bits - 1) else ""
     mantissa = mantissa_bits(dtype)
     payload = bits & ((1 << mantissa) - 1)
-    if dtype in ONE_NAN or payload == 1 << (mantissa - 1):
+    if payload == 1 << (mantissa - 1):
         return f"{sign}nan"
     return f"{sign}nan({payload:#x})"
 

@@ -49,6 +49,11 @@ ELEMENT_TYPES: dict[str, ElementType] = {
         _element("f8e4m3", 28, 8, ml_dtypes.float8_e4m3, "float"),
         _element("f8e4m3fn", 20, 8, ml_dtypes.float8_e4m3fn, "float"),
         _element("f8e3m4", 29, 8, ml_dtypes.float8_e3m4, "float"),
+        _element("f8e4m3b11fnuz", 23, 8, ml_dtypes.float8_e4m3b11fnuz, "float"),
+        _element("f8e5m2fnuz", 24, 8, ml_dtypes.float8_e5m2fnuz, "float"),
+        _element("f8e4m3fnuz", 25, 8, ml_dtypes.float8_e4m3fnuz, "float"),
+        _element("f8e8m0fnu", 33, 8, ml_dtypes.float8_e8m0fnu, "float"),
+        _element("f4e2m1fn", 32, 4, ml_dtypes.float4_e2m1fn, "float"),
         _element("c64", 15, 64, np.complex64, "complex"),
         _element("c128", 18, 128, np.complex128, "complex"),
     )

@@ -29,7 +29,9 @@ class Commands:
     def add_to(self, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         """Give a parser the subcommands; each sets `run` to what does the work."""
         show = self._parser(commands, "show", "list the instructions, by layer", self.show)
-        show.add_argument("--layer", default="", metavar="PATTERN", help="only these layers, '*' matches")
+        show.add_argument(
+            "--layer", default="", metavar="PATTERN", help="only these layers, '*' matches"
+        )
         show.add_argument("--depth", type=_natural, help="collapse layers below this many names")
         show.add_argument("--all", action="store_true", help="leave nothing out")
         stats = self._parser(
@@ -37,7 +39,10 @@ class Commands:
         )
         stats.add_argument("--depth", type=_natural, help="layers of at most this many names")
         diff = self._parser(
-            commands, "diff", "what differs, by structure; exit status 1 if anything does", self.diff
+            commands,
+            "diff",
+            "what differs, by structure; exit status 1 if anything does",
+            self.diff,
         )
         diff.add_argument("other", metavar="OTHER", help="the file to compare with")
         diff.add_argument("--all", action="store_true", help="leave nothing out")
@@ -56,7 +61,9 @@ class Commands:
         parser.add_argument("file", metavar="FILE", help=self.what)
         parser.add_argument("--json", action="store_true", help="print JSON")
         if name in ("show", "stats"):
-            parser.add_argument("--html", metavar="OUT.html", help="also write a page for a browser")
+            parser.add_argument(
+                "--html", metavar="OUT.html", help="also write a page for a browser"
+            )
         return parser
 
     def show(self, arguments: Arguments) -> int:

@@ -16,10 +16,17 @@ PLAIN_WIDTH = 120  # columns of a table where the output is no terminal
 EXIT_OK, EXIT_DIFFERENT, EXIT_BAD, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
+class _Output(Console):
+    """A console that leaves it to `run` what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output: coloured on a terminal, plain where it is piped or NO_COLOR is set."""
-    out = Console(highlight=False, soft_wrap=False)
-    return out if out.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    out = _Output(highlight=False)
+    return out if out.is_terminal else _Output(highlight=False, width=PLAIN_WIDTH)
 
 
 def run(who: str, command: Callable[[], int], *errors: type[Exception]) -> int:
@@ -61,10 +68,21 @@ def bytes_text(count: int) -> str:
 
 def count_text(count: int) -> str:
     """`12.3 M`, in powers of a thousand."""
-    size, units = float(count), ["", "k", "M", "G", "T", "P"]
-    while size >= 1000 and len(units) > 1:
-        size, units = size / 1000, units[1:]
-    return f"{size:.3g} {units[0]}" if units[0] else str(count)
+    size, prefix = _scaled(count)
+    return f"{size} {prefix}".rstrip()
+
+
+def flops_text(count: int) -> str:
+    """`12.3 MFLOP`."""
+    size, prefix = _scaled(count)
+    return f"{size} {prefix}FLOP"
+
+
+def _scaled(count: int) -> tuple[str, str]:
+    size, prefixes = float(count), ["", "k", "M", "G", "T", "P"]
+    while size >= 1000 and len(prefixes) > 1:
+        size, prefixes = size / 1000, prefixes[1:]
+    return (f"{size:.3g}" if prefixes[0] else str(count)), prefixes[0]
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:

@@ -282,7 +282,9 @@ _define(
     "subtract tan tanh",
     _per_element(),
 )
-_define("clamp", lambda use: 2 * _array(use.shape).size * (_array(use.shape).element.kind == "float"))
+_define(
+    "clamp", lambda use: 2 * _array(use.shape).size * (_array(use.shape).element.kind == "float")
+)
 _define(
     "and complex convert count-leading-zeros imag is-finite mulhi not or popcnt real "
     "reduce-precision select shift-left shift-right-arithmetic shift-right-logical "

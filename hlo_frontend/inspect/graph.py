@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from hlo_frontend.hlo.literal import Literal
@@ -157,9 +157,7 @@ def graph_of_module(module: HloModule) -> Graph:
         called[computation.name] = total(n.cost for n in block.nodes)
         blocks.append(block)
     entry = module.entry
-    inputs = tuple(
-        chain.from_iterable(_ports(entry.instructions[p], n) for n, p in enumerate(entry.parameters))
-    )
+    inputs = tuple(_inputs([entry.instructions[p] for p in entry.parameters]))
     root = entry.instructions[entry.root]
     made = root.operands if root.opcode == "tuple" else (entry.root,)
     outputs = tuple(
@@ -174,11 +172,13 @@ def graph_of_module(module: HloModule) -> Graph:
     return Graph("hlo", module.name, tuple(blocks), inputs, outputs, aliases)
 
 
-def _ports(parameter: HloInstruction, number: int) -> Iterator[Port]:
-    """The entry parameter as an input; HLO does not say which are weights, but their names do."""
-    name = parameter.metadata.op_name or parameter.name
-    kind = "weight" if layer_of(parameter.opcode, parameter.metadata) else "input"
-    yield Port(name, str(parameter.shape), kind, *_size(parameter.shape))
+def _inputs(parameters: Sequence[HloInstruction]) -> Iterator[Port]:
+    """The entry parameters; HLO does not say which of them are weights, but their layers do."""
+    plain = Counter(plain_name(p.name) for p in parameters)
+    for p in parameters:
+        name = plain_name(p.name) if plain[plain_name(p.name)] == 1 else p.name
+        kind = "weight" if layer_of(p.opcode, p.metadata) else "input"
+        yield Port(p.metadata.op_name or name, str(p.shape), kind, *_size(p.shape))
 
 
 def _size(shape: AnyShape) -> tuple[int, int]:

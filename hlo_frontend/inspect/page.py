@@ -14,7 +14,13 @@ from hlo_frontend.inspect.stats import totals
 
 SCRIPTS = ("tree.js", "layout.js", "view.js", "panel.js", "main.js")  # one scope, in this order
 # What could end the script element, or a line in it, inside a JSON string.
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_ESCAPES = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
 
 
 def page(graph: Graph) -> str:
@@ -22,7 +28,7 @@ def page(graph: Graph) -> str:
     parts = {
         "TITLE": html.escape(graph.name),
         "STYLE": _asset("graph.css"),
-        "SCRIPT": "\"use strict\";\n" + "\n".join(map(_asset, SCRIPTS)),
+        "SCRIPT": '"use strict";\n' + "\n".join(map(_asset, SCRIPTS)),
         "DATA": _script_json(_data(graph)),
     }
     text = _asset("graph.html")

@@ -25,7 +25,7 @@ def print_stats(out: Console, graph: Graph, depth: int | None) -> None:
     out.print(headline(graph), soft_wrap=True)
     whole = totals(graph).cost.flops
     layers = by_layer(graph, depth)
-    if len(layers) > 1 or layers and layers[0].name != "(no layer)":
+    if len(layers) > 1 or (layers and layers[0].name != "(no layer)"):
         columns = ("layer", *_COUNT_COLUMNS, ">parameters")
         rows = [[*_row(c, whole, _indented(c)), _parameters(c)] for c in layers]
         rows.append([*_row(totals(graph), whole, "total"), _parameters(totals(graph))])
@@ -34,7 +34,9 @@ def print_stats(out: Console, graph: Graph, depth: int | None) -> None:
     opcode_rows.append(_row(totals(graph), whole, "total"))
     _print(out, "By opcode", ("opcode", *_COUNT_COLUMNS), opcode_rows)
     if engines := by_engine(graph):
-        _print(out, "By engine", ("engine", *_COUNT_COLUMNS), [_row(c, whole, c.name) for c in engines])
+        _print(
+            out, "By engine", ("engine", *_COUNT_COLUMNS), [_row(c, whole, c.name) for c in engines]
+        )
     for note in notes(graph):
         out.print(Text(f"note: {note}", "dim"), soft_wrap=True)
 
@@ -118,10 +120,14 @@ def _difference_lines(block: BlockDifference) -> Iterator[Text]:
             names += f" → {change.after.name}"
         yield Text.assemble("  ! ", (change.after.op, "bold"), f" {names}", (where, "magenta"))
         for what, old, new in change.what:
-            yield Text.assemble(f"      {what}: ", (old or "none", "red"), " → ", (new or "none", "green"))
+            yield Text.assemble(
+                f"      {what}: ", (old or "none", "red"), " → ", (new or "none", "green")
+            )
     if block.results:
         old, new = block.results
-        yield Text.assemble("  ! returns: ", (old or "nothing", "red"), " → ", (new or "nothing", "green"))
+        yield Text.assemble(
+            "  ! returns: ", (old or "nothing", "red"), " → ", (new or "nothing", "green")
+        )
 
 
 def _sided(mark: str, style: str, nodes: Iterable[Node]) -> Iterator[Text]:
@@ -129,6 +135,6 @@ def _sided(mark: str, style: str, nodes: Iterable[Node]) -> Iterator[Text]:
         if layer:
             yield Text(f"    {'.'.join(layer)}", "magenta")
         for n in members:
-            calls = f"  {n.source}" if n.source else ""
-            text = f"  {mark} {n.name} = {n.type} {n.op}({own_value(n)}){attributes_text(n)}"
-            yield Text.assemble((text, style), (calls, "blue"))
+            operands = own_value(n) or "…" * bool(n.operands)
+            text = f"  {mark} {n.name} = {n.type} {n.op}({operands}){attributes_text(n)}"
+            yield Text.assemble((text, style), (f"  {n.source}" * bool(n.source), "blue"))

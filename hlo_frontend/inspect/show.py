@@ -11,7 +11,7 @@ from itertools import groupby
 from rich.console import Console
 from rich.text import Text
 
-from hlo_frontend.inspect.console import bytes_text, count_text
+from hlo_frontend.inspect.console import bytes_text, count_text, flops_text
 from hlo_frontend.inspect.graph import Block, Graph, Layer, Node, Port, plain_name, total
 from hlo_frontend.inspect.stats import Count, totals
 
@@ -90,10 +90,10 @@ def headline(graph: Graph) -> Text:
 
 
 def summary(count: Count) -> Text:
-    parts = [f"{count.instructions:,} instructions", f"{count_text(count.cost.flops)}FLOP"]
+    parts = [f"{count.instructions:,} instructions", flops_text(count.cost.flops)]
     if count.parameters:
         size = bytes_text(count.parameter_bytes)
-        parts.append(f"{count_text(count.parameters)}parameters ({size})")
+        parts.append(f"{count_text(count.parameters)} parameters ({size})")
     return Text(" · ".join(parts), "dim")
 
 
@@ -160,7 +160,7 @@ def _collapsed(block: Block, items: Iterable[Item]) -> Iterator[Text]:
 def _group(block: Block, group: Group) -> Text:
     nodes = [block.nodes[p] for p in group.members]
     flops = total(n.cost for n in nodes).flops
-    text = f"  {len(nodes):>6,} instructions  {count_text(flops):>6}FLOP"
+    text = f"  {len(nodes):>6,} instructions  {flops_text(flops):>10}"
     return Text.assemble("  ▸ ", (f"{'.'.join(group.path):<44}", "magenta"), (text, "dim"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neff.archive import ENTRY_NAME, GZIP_MAGIC, entries, gzipped, joined, tar
+from neff.archive import ENTRY_NAME, GZIP_MAGIC, available_memory, entries, gzipped, joined, tar
 from neff.container import FORMAT, MANIFEST, read_neff, to_json
 from neff.errors import CompileError, NeffError
 from neff.files import write_atomically
@@ -52,7 +52,11 @@ def _files(raw: RawNeff) -> dict[str, np.ndarray]:
     if hashlib.sha256(data).digest() != raw.header.digest:
         raise NeffError("unpack: the contents do not have the hash that the header announces")
     files: dict[str, np.ndarray] = {}
+    free = available_memory()
     for name, size, reader in entries(data):
+        if not 0 <= size <= free:
+            raise NeffError(f"unpack: {name} needs {size} bytes of memory, available are {free}")
+        free -= size
         if name in files:
             raise NeffError(f"unpack: the archive must hold a file once, got {name} twice")
         files[name] = reader.contents(size)
@@ -105,7 +109,9 @@ def _header_fields(folder: Path) -> dict[str, Any]:
     fields = _json(folder, HEADER_FILE)
     needed = (*_KEPT, *_KEPT_TOO, "compressed")
     if missing := [name for name in needed if name not in fields]:
-        raise NeffError(f"pack: {HEADER_FILE} must have {', '.join(needed)}; {missing[0]} is missing")
+        raise NeffError(
+            f"pack: {HEADER_FILE} must have {', '.join(needed)}; {missing[0]} is missing"
+        )
     return fields
 
 
@@ -133,7 +139,9 @@ def _names(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _manifest(folder: Path, manifest: Mapping[str, Any], files: Mapping[str, Sequence[bytes]]) -> bytes:
+def _manifest(
+    folder: Path, manifest: Mapping[str, Any], files: Mapping[str, Sequence[bytes]]
+) -> bytes:
     """The manifest with the sizes there are now; its very bytes, if they are still right."""
     sizes = [[name, sum(map(len, parts))] for name, parts in files.items()]
     if [list(row) for row in manifest["files"]] == sizes:
@@ -157,7 +165,9 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NeffError(f"pack: {folder} must be a folder that unpack made, {name} is missing") from None
+        raise NeffError(
+            f"pack: {folder} must be a folder that unpack made, {name} is missing"
+        ) from None
     except OSError as error:
         raise NeffError(f"pack: {name} must be a plain file: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:

@@ -24,6 +24,9 @@ from hlo_frontend.inspect.graph import (
 )
 from neff.program import Function, Instruction, Program, Space, Variable
 
+# Free by themselves, but where they stand at the edge of a region they load or store their value.
+RENAMES = frozenset({"bitcast", "get-tuple-element", "reshape"})
+
 
 def graph_of_program(program: Program) -> Graph:
     """The graph of a verified program, placed or not."""
@@ -96,7 +99,8 @@ def _placed(program: Program, nodes: list[Node], uses: list[Use]) -> list[Node]:
         cost = node.cost
         if buffers and home is not None:
             read = _read(node, uses[position], home, region, seen)
-            cost = replace(cost, read=read, written=cost.written if position in in_hbm else 0)
+            written = uses[position].shape.bytes if node.op in RENAMES else cost.written
+            cost = replace(cost, read=read, written=written if position in in_hbm else 0)
         made.append(replace(node, region=home, buffer=text, cost=cost))
     return made
 
@@ -106,7 +110,8 @@ def _read(
 ) -> int:
     """Bytes that the operands from outside the region bring in, if no member read them before."""
     read = 0
-    for operand, size in zip(node.operands, COSTS[node.op].reads(use), strict=True):
+    sizes = (use.shape.bytes,) if node.op in RENAMES else COSTS[node.op].reads(use)
+    for operand, size in zip(node.operands, sizes, strict=True):
         if region.get(operand) != home and (home, operand) not in seen:
             seen.add((home, operand))
             read += size

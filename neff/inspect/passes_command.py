@@ -25,7 +25,10 @@ neuronx-cc that follow, or the folder of a compilation that kept its stages (com
 
 def add_passes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "passes", help="what each pass of the compiler changes", description=DESCRIPTION
+        "passes",
+        help="what each pass of the compiler changes",
+        description=DESCRIPTION,
+        allow_abbrev=False,  # what this parser does not know is an option of the compiler
     )
     parser.set_defaults(run=passes, options=[])
     parser.add_argument("file", metavar="FILE", help="HLO, or a folder of NN-<pass>.txt files")
@@ -70,7 +73,7 @@ def _is_chosen(step: Step, name: str | None) -> bool:
 
 
 def _print_summary(found: Sequence[Step]) -> None:
-    rows = [
+    rows: list[list[str | Text]] = [
         [
             f"{step.number:02}",
             Text(step.stage.name, "" if step.changes or not step.number else "dim"),

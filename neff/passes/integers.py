@@ -57,7 +57,8 @@ def _fitted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     wide, bounds = np.iinfo(array.dtype), np.iinfo(dtype)
     ordinary = array[(array != wide.min) & (array != wide.max)]
     _announce(ordinary, "a constant", f"become {bounds.min} or {bounds.max}")
-    return np.clip(array, bounds.min, bounds.max).astype(dtype)
+    clipped: np.ndarray = np.clip(array, bounds.min, bounds.max)
+    return clipped.astype(dtype)
 
 
 def _announce(array: np.ndarray, what: str, effect: str) -> None:

@@ -48,7 +48,7 @@ def _is_transposed(i: Instruction, contracting: tuple[int, ...], batch: tuple[in
 
 def _finite(b: Builder, value: int) -> int:
     shape = b.instructions[value].array
-    limit = ml_dtypes.finfo(shape.numpy).max
+    limit = float(ml_dtypes.finfo(shape.numpy).max)  # type: ignore[no-untyped-call]
     if _bounded(b, value, "minimum", limit):
         inner = b.instructions[value].operands[0]
         if _bounded(b, inner, "maximum", -limit):

@@ -137,7 +137,7 @@ def _quantize_output(s: Site, source: Shape, dim: int, dtype: object) -> Iterato
         yield "NCC_EVRF042", f"dtype must be one of {', '.join(FP8_NAMES)}, got {dtype!r}"
     elif made != packed:
         yield "NCC_EVRF042", f"quantized_data must be {packed}, got {made}"
-    elif FP8_NAMES[str(dtype)] not in s.target.fp8:
+    elif FP8_NAMES[str(dtype)] not in s.target.narrow:
         yield "NCC_EVRF051", f"{s.target.name} ({s.target.chip.name}) has no {dtype}"
 
 

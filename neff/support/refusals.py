@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from hlo_frontend.hlo.errors import HloError
+from hlo_frontend.hlo.errors import DynamicShapeError, HloError
 from hlo_frontend.hlo.module import HloModule
 from hlo_frontend.hlo.verify import quote, verify_module
 from neff.errors import RefusedError
@@ -87,6 +87,11 @@ def _refusal(site: Site, code: str, why: str, allowed: str = "") -> Refusal:
     source = f"{where.source_file}:{where.source_line}" if where.source_file else ""
     quoted = quote(site.computation, site.position)
     return Refusal(code, why, site.computation.name, site.position, source, quoted, allowed)
+
+
+def refusal_of_file(error: HloError) -> Refusal | None:
+    """The documented refusal of a file that cannot be read because of what it holds, if any."""
+    return Refusal("NCC_EMOD025", str(error)) if isinstance(error, DynamicShapeError) else None
 
 
 def check_support(module: HloModule, options: CompileOptions) -> None:

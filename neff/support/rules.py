@@ -49,11 +49,14 @@ def _complex(s: Site) -> Why:
     return "complex128 has no counterpart on the device (complex64 has, in part)" if wide else None
 
 
-def _fp8(dtype: str) -> Callable[[Site], Why]:
+def _types(*dtypes: str) -> Callable[[Site], Why]:
+    """A rule for narrow floats that the target's chip may not have."""
+
     def check(s: Site) -> Why:
-        if dtype in s.target.fp8 or all(x.dtype != dtype for x in leaves(s.instruction.shape)):
-            return None
-        return f"{s.target.name} ({s.target.chip.name}) has no {dtype.upper()}"
+        for shape in leaves(s.instruction.shape):
+            if shape.dtype in dtypes and shape.dtype not in s.target.narrow:
+                return f"{s.target.name} ({s.target.chip.name}) has no {shape.dtype.upper()}"
+        return None
 
     return check
 
@@ -183,8 +186,11 @@ def _rule(code: str, opcodes: str, check: Callable[[Site], Why], downcast: str =
 RULES: tuple[Rule, ...] = (
     _rule("EVRF001", "triangular-solve", _unsupported_operator),
     _rule("EVRF004", "", _complex),
-    _rule("EVRF051", "", _fp8("f8e4m3fn")),
-    _rule("EVRF052", "", _fp8("f8e4m3")),
+    _rule("ESPP004", "", _types("f4e2m1fn")),
+    _rule("ESPP047", "", _types("f8e3m4", "f8e5m2", "f8e8m0fnu")),
+    _rule("EVRF005", "", _types("f8e4m3b11fnuz", "f8e4m3fnuz", "f8e5m2fnuz")),
+    _rule("EVRF051", "", _types("f8e4m3fn")),
+    _rule("EVRF052", "", _types("f8e4m3")),
     _rule("ESFH002", "constant", _wide_constant),
     _rule("EVRF006", "rng-bit-generator", _algorithm),
     _rule("EVRF010", "convolution", _two_dilations),

@@ -124,8 +124,11 @@ def _int_matmult(*operands: jax.Array, shape: Shape, config: str) -> jax.Array:
     target = "AwsNeuronIntMatmult"
     _count(target, operands, (2,))
     x, y = operands
-    if not (x.ndim == y.ndim == 2 and shape.dims == (x.shape[0], y.shape[1])):
-        raise refuse(target, "operands must be two matrices that multiply", f"{x}, {y}")
+    sizes = f"{list(x.shape)}, {list(y.shape)}"
+    if not (x.ndim == y.ndim == 2 and x.shape[1] == y.shape[0]):
+        raise refuse(target, "operands must be two matrices that multiply", sizes)
+    if shape.dims != (x.shape[0], y.shape[1]):
+        raise refuse(target, f"result must be the product of {sizes}", shape)
     return lax.dot(x, y, preferred_element_type=shape.numpy)
 
 

@@ -16,14 +16,23 @@ _STABLE = """
     shift-left shift-right-arithmetic shift-right-logical sign sine sqrt subtract tan tanh xor
 """
 # XLA makes these of the others: CHLO says how.
-_COMPOSED = "acos acosh asin asinh atanh cosh erf mulhi sinh"
+_COMPOSED = "acos acosh asin asinh atanh cosh erf sinh"
 
 
 def _operation(name: str) -> Kernel:
     def kernel(*operands: jax.Array, shape: Shape) -> Value:
-        return emit(name, operands, shape)
+        return emit(name, operands, shape, packed=True)
 
     return kernel
+
+
+def _mulhi(x: jax.Array, y: jax.Array, *, shape: Shape) -> Value:
+    """The upper half of the product of two integers."""
+    bits = shape.element.bits
+    if bits >= 8:
+        return emit("chlo.mulhi", (x, y), shape)
+    wide = jax.numpy.int8 if shape.element.kind == "signed" else jax.numpy.uint8
+    return ((x.astype(wide) * y.astype(wide)) >> bits).astype(shape.numpy)
 
 
 def _compare(x: jax.Array, y: jax.Array, *, shape: Shape, direction: str, type: str = "") -> Value:
@@ -31,6 +40,7 @@ def _compare(x: jax.Array, y: jax.Array, *, shape: Shape, direction: str, type: 
         "stablehlo.compare",
         (x, y),
         shape,
+        packed=True,
         comparison_direction=f"#stablehlo<comparison_direction {direction}>",
         compare_type=f"#stablehlo<comparison_type {type or 'NOTYPE'}>",
     )
@@ -52,5 +62,6 @@ KERNELS: dict[str, Kernel] = {
     **{op: _operation(f"stablehlo.{op.replace('-', '_')}") for op in _STABLE.split()},
     **{op: _operation(f"chlo.{op}") for op in _COMPOSED.split()},
     "compare": _compare,
+    "mulhi": _mulhi,
     "reduce-precision": _reduce_precision,
 }

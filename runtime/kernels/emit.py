@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import ml_dtypes
 import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
@@ -41,20 +42,62 @@ def emit(
     shape: AnyShape,
     *,
     regions: tuple[Region, ...] = (),
+    packed: bool = False,
     **attributes: str,
 ) -> Value:
     """The result of the operation `name` (`stablehlo.add`), a tuple where the shape is one.
 
-    Attributes are in MLIR's text.
+    Attributes are in MLIR's text. Numbers of less than 8 bits are kept in 8 on the way, for XLA
+    ends the process over some operations on them; `packed` says that it takes them in this one.
     """
+    results = _avals(shape)
+    if not packed:
+        operands = tuple(_convert(x, _whole(np.dtype(x.dtype))) for x in operands)
+        regions = tuple(map(_widened, regions))
     made = _hlo.bind(
         *operands,
-        results=_avals(shape),
+        results=results if packed else tuple(a.update(dtype=_whole(a.dtype)) for a in results),
         name=name,
         attributes=tuple(attributes.items()),
         regions=regions,
     )
-    return tuple(made) if isinstance(shape, TupleShape) else made[0]
+    values = tuple(_convert(v, a.dtype) for v, a in zip(made, results, strict=True))
+    return values if isinstance(shape, TupleShape) else values[0]
+
+
+# Where numbers of less than 8 bits are kept.
+_WHOLE: dict[np.dtype, np.dtype] = {
+    np.dtype(narrow): np.dtype(wide)  # type: ignore[call-overload]
+    for narrow, wide in (
+        (ml_dtypes.int2, np.int8),
+        (ml_dtypes.int4, np.int8),
+        (ml_dtypes.uint2, np.uint8),
+        (ml_dtypes.uint4, np.uint8),
+        (ml_dtypes.float4_e2m1fn, ml_dtypes.float8_e4m3fn),
+    )
+}
+
+
+def _whole(dtype: np.dtype) -> np.dtype:
+    return _WHOLE.get(dtype, dtype)
+
+
+def _convert(x: jax.Array, dtype: np.dtype) -> jax.Array:
+    return x if x.dtype == dtype else jax.lax.convert_element_type(x, dtype)
+
+
+def _widened(region: Region) -> Region:
+    """A region that takes and gives whole bytes; its body sees what the region was written for."""
+    if not any(d in _WHOLE for d in (*region.arguments, *region.results)):
+        return region
+
+    def body(*arguments: jax.Array) -> Value:
+        narrow = (_convert(a, d) for a, d in zip(arguments, region.arguments, strict=True))
+        made = _flat(region.body(*narrow))
+        return tuple(_convert(v, _whole(np.dtype(v.dtype))) for v in made)
+
+    arguments, results = (tuple(map(_whole, d)) for d in (region.arguments, region.results))
+    return Region(body, arguments, results)
 
 
 def _avals(shape: AnyShape) -> tuple[Any, ...]:

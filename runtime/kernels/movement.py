@@ -64,7 +64,7 @@ def _iota(*, shape: Shape, iota_dimension: int) -> Value:
 
 
 def _bitcast_convert(x: jax.Array, *, shape: Shape) -> Value:
-    return emit("stablehlo.bitcast_convert", (x,), shape)
+    return emit("stablehlo.bitcast_convert", (x,), shape, packed=True)
 
 
 def _constant(*, shape: AnyShape, literal: AnyLiteral) -> Value:

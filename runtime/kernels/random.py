@@ -15,6 +15,7 @@ from hlo_frontend.hlo.types import AnyShape, Shape
 from runtime.kernels.emit import emit
 from runtime.kernels.kind import Kernel, Value
 
+_INTEGERS = frozenset({"pred", "signed", "unsigned"})
 # What the state of a loaded program starts at; XLA's own number.
 STATE_START = 0x7012395
 
@@ -28,24 +29,30 @@ def _rng_bit_generator(key: jax.Array, *, shape: AnyShape, algorithm: str) -> Va
 def _rng(a: jax.Array, b: jax.Array, *, shape: Shape, distribution: str) -> Value:
     """Uniform from a to b, or normal of mean a and deviation b.
 
-    The executable holds the state: a model that is loaded again starts from the same numbers.
+    The executable holds the state, which XLA seeds when the model is loaded.
     """
     name = distribution.removeprefix("rng_").upper()
     sizes = jnp.asarray(np.array(shape.dims, np.int64))
     attribute = f"#stablehlo<rng_distribution {name}>"
+    if shape.element.kind in _INTEGERS and shape.element.bits < 32:
+        # XLA ends the process over these.
+        a, b, drawn = a.astype(jnp.int32), b.astype(jnp.int32), Shape("s32", shape.dims)
+        made = emit("stablehlo.rng", (a, b, sizes), drawn, rng_distribution=attribute)
+        return made.astype(shape.numpy)
     return emit("stablehlo.rng", (a, b, sizes), shape, rng_distribution=attribute)
 
 
 def _rng_state(*, shape: Shape, delta: int) -> jax.Array:
     """The state as it was; it grows by `delta` with each execution."""
     states = itertools.count(STATE_START, delta)
-    half = 1 << 64
 
     def step() -> np.ndarray:
-        state = next(states) % (half * half)
-        return np.array([state % half, state // half], np.uint64)
+        """In words of 32 bits: a thread that calls back may not be allowed others."""
+        state = next(states) % (1 << 128)
+        return np.frombuffer(state.to_bytes(16, "little"), np.uint32).reshape(2, 2)
 
-    made: jax.Array = io_callback(step, jax.ShapeDtypeStruct(shape.dims, shape.numpy))
+    words = io_callback(step, jax.ShapeDtypeStruct((2, 2), np.uint32))
+    made: jax.Array = jax.lax.bitcast_convert_type(words, shape.numpy)
     return made
 
 

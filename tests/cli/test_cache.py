@@ -178,6 +178,13 @@ def test_what_is_refused(words, status, message, capfd):
     assert not Path("f.neff").exists()
 
 
+def test_a_neff_that_has_no_place_is_not_compiled(capfd):
+    assert main([*COMPILE, "--output=missing/f.neff"]) == 74
+    err = capfd.readouterr().err
+    assert err == "neuronx-cc: missing/f.neff: the output's folder must exist\n"
+    assert not Path("cache").exists()
+
+
 def test_log_level(capfd):
     assert main([*COMPILE, "--log_level=ERROR"]) == 0
     assert capfd.readouterr().err == ""
@@ -192,21 +199,39 @@ def test_a_damaged_neff_is_compiled_again(capfd):
         assert main(COMPILE) == 0
         assert "is damaged: compiling again" in capfd.readouterr().err
         assert Path("f.neff").read_bytes() == whole
+    assert not [n for n in os.listdir() if n.startswith(".")]
 
 
-# A process that takes the right to compile a graph, says so, and holds it until it is killed.
-HOLDER = """
+# The children count as this version, even if a source is edited while the tests run.
+PINNED = """
 import sys, time
+import neuronxcc.version
+neuronxcc.version.__version__ = sys.argv.pop(1)
+"""
+WRAPPER = """
+from libneuronxla.neuron_cc_wrapper import main
+sys.exit(main())
+"""
+# Takes the right to compile a graph, says so, and holds it until it is killed.
+HOLDER = """
 from libneuronxla.neuron_cc_cache import CacheUrl, CompileCacheFs
 cache = CompileCacheFs(CacheUrl.get_cache_url())
 print(cache.hlo_acquire_lock(sys.argv[1]), flush=True)
 time.sleep(60)
 """
+# Says that it compiles, and does not end.
+ENDLESS = """
+import neuronxcc.compilation
+def endless(*_, **__):
+    print("compiling", flush=True)
+    time.sleep(60)
+neuronxcc.compilation.compile_module = endless
+"""
 
 
-def python(*words: str) -> subprocess.Popen[str]:
+def child(code: str, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, *words],
+        [sys.executable, "-c", PINNED + code, __version__, *words],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -217,7 +242,7 @@ def python(*words: str) -> subprocess.Popen[str]:
 def test_a_lock_ends_with_the_process_that_is_killed():
     cache = CompileCacheFs(CacheUrl.get_cache_url())
     hlo = f"{cache.get_cache_dir('1', '')}/model.hlo_module.pb"
-    holder = python("-c", HOLDER, hlo)
+    holder = child(HOLDER, hlo)
     assert holder.stdout is not None and holder.stderr is not None
     with holder:
         assert holder.stdout.readline() == "True\n"
@@ -246,8 +271,7 @@ def test_a_compilation_that_was_killed_is_done_by_the_next_process():
 
 
 def test_processes_that_want_the_same_compile_it_once():
-    words = ("-m", "libneuronxla.neuron_cc_wrapper", *COMPILE[:-1])
-    processes = [python(*words, f"--output=f{n}.neff") for n in range(3)]
+    processes = [child(WRAPPER, *COMPILE[:-1], f"--output=f{n}.neff") for n in range(3)]
     said = [p.communicate(timeout=60)[1] for p in processes]
     assert [p.returncode for p in processes] == [0, 0, 0], said
     assert sum("Call compiler with cmd" in s for s in said) == 1
@@ -262,7 +286,7 @@ def test_a_process_waits_for_the_one_that_compiles():
     hlo = str(entry.resolve() / "model.hlo_module.pb")
     (entry / "model.done").unlink()
     assert cache.hlo_acquire_lock(hlo)
-    waiting = python("-m", "libneuronxla.neuron_cc_wrapper", *COMPILE)
+    waiting = child(WRAPPER, *COMPILE)
     assert waiting.stderr is not None
     with waiting:
         while "Another process compiles" not in waiting.stderr.readline():
@@ -390,20 +414,15 @@ def test_a_module_in_memory_that_is_refused():
 
 
 def test_a_process_that_is_interrupted_leaves_the_graph_to_the_next():
-    holder = python(
-        "-c",
-        "import sys, time, neuronxcc.compilation as c\n"
-        "c.compile_module = lambda *a, **k: (print('compiling', flush=True), time.sleep(60))\n"
-        "from libneuronxla.neuron_cc_wrapper import main\n"
-        "sys.exit(main(sys.argv[1:]))",
-        *COMPILE,
-    )
+    holder = child(ENDLESS + WRAPPER, *COMPILE)
     assert holder.stdout is not None
     with holder:
         line = holder.stdout.readline()
         assert "compiling" in line
         time.sleep(0.1)
         holder.send_signal(signal.SIGINT)
+        assert holder.stderr is not None
+        assert "neuronx-cc: interrupted\n" in holder.stderr.read()
     assert holder.returncode == 130
     assert [os.listdir(e) for e in entries()] == [[]]
     assert main(COMPILE) == 0

@@ -53,6 +53,15 @@ def test_every_form_is_told_by_its_contents(data, tmp_path):
     assert [i.opcode for i in module.entry.instructions] == ["parameter", "sine", "dot"]
 
 
+def test_a_refused_instruction_of_stablehlo_has_its_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    call = "stablehlo.custom_call @Nope(%x) : (tensor<4x4xf32>) -> tensor<4x4xf32>"
+    Path("model.mlir").write_text(STABLEHLO.replace("stablehlo.sine %x : tensor<4x4xf32>", call))
+    assert main(["compile", "model.mlir", "--framework=XLA", "--target=inf2"]) == 1
+    err = capfd.readouterr().err
+    assert "[NCC_EVRF015]" in err and "from model.mlir:4\n" in err
+
+
 BAD = {
     "empty": (b"", "must be an HLO file, got an empty one"),
     "gzip": (gzip.compress(proto()), f"{NO_HLO} a gzip archive"),
@@ -65,6 +74,7 @@ BAD = {
     "truncated": (proto()[:-20], "hlo proto: truncated: field"),
     "one byte": (b"\n", "must be an HLO proto, HLO text or StableHLO, got something else"),
     "prose": (b"Dear compiler,\n", "must be an HLO proto, HLO text or StableHLO"),
+    "spaces": (b" " * (1 << 20), "must be an HLO proto, HLO text or StableHLO"),
     "text cut off": (SINE[:-40].encode(), "hlo text: line 7"),
     "text of other bytes": (b"HloModule \xff\xfe", "hlo text: must be UTF-8"),
     "StableHLO cut off": (STABLEHLO[:-30].encode(), "stablehlo: line"),
@@ -94,7 +104,7 @@ def test_a_bad_file_gets_one_clear_line(data, message, tmp_path, monkeypatch, ca
 
 
 @pytest.mark.parametrize("size", [2_000_000_000, LIMIT, LIMIT + 1, 1 << 40])
-@pytest.mark.parametrize("start", [b"", proto()], ids=["zeros", "a module, then zeros"])
+@pytest.mark.parametrize("start", [b"", proto(), SINE.encode(), STABLEHLO.encode()])
 def test_a_huge_file_is_refused_without_reading_it(size, start, tmp_path):
     path = tmp_path / "huge.pb"
     path.write_bytes(start)

@@ -131,6 +131,17 @@ def test_every_form_jax_writes(form):
     check(form, "nested")
 
 
+def test_a_function_that_jax_leaves_to_lapack_on_the_cpu(capfd):
+    x = array(4, 4)
+    x = x @ x.T + 4 * np.eye(4, dtype=np.float32)
+    Path("cpu").write_bytes(lowered(jnp.linalg.cholesky, (x,), "StableHLO"))
+    assert main(["compile", "cpu", "--framework=XLA", "--target=trn2"]) == 1
+    assert "the target is 'lapack_" in capfd.readouterr().err
+    elsewhere = jax.jit(jnp.linalg.cholesky).trace(x).lower(lowering_platforms=("tpu",))
+    (made,) = compiled_and_run(elsewhere.as_text().encode(), (x,))
+    np.testing.assert_allclose(made, np.linalg.cholesky(x), 1e-5, 1e-5)
+
+
 def test_donated_arguments_are_plain_inputs():
     f = jax.jit(lambda state, x: (state + x, state * x), donate_argnums=0)
     x = array(4)

@@ -56,7 +56,7 @@ def measure(case: Case) -> Result:
         try:
             made = case.make()
             draws = [made.draw() for _ in range(1 + STEPS)]
-        except Exception as error:  # noqa: BLE001  whatever it is, it is what is reported
+        except Exception as error:  # noqa: BLE001  a failure of any kind is a result
             return Result(*identity, "broken", _line(error))
         return _measured(case, identity, made, draws)
 
@@ -66,7 +66,7 @@ def _measured(case: Case, identity: Any, made: Made, draws: list[Any]) -> Result
     try:
         eager = [flatten(made.func(*inputs), "output")[1] for inputs in _copies(draws[1:])]
         eager_time = _timed(made.func, draws[1])
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  a failure of any kind is a result
         return Result(*identity, "broken", _line(error))
     for tensor in made.aliases:
         tensor.copy_(state[id(tensor)])
@@ -78,10 +78,10 @@ def _measured(case: Case, identity: Any, made: Made, draws: list[Any]) -> Result
         facts |= _stages(records)
         results = [flatten(traced(*inputs), "output")[1] for inputs in draws[1:]]
         facts["call"] = _timed(traced, draws[1])
-    except REFUSALS as error:
-        return Result(*identity, "refused", _line(error), **facts | _stages(records))
-    except Exception as error:  # noqa: BLE001
-        return Result(*identity, "fails", _line(error), **facts | _stages(records))
+    except Exception as error:  # noqa: BLE001  a failure of any kind is a result
+        right = isinstance(error, REFUSALS) and case.refused and case.refused in str(error)
+        outcome = "refused" if right else "fails"
+        return Result(*identity, outcome, _line(error), **facts | _stages(records))
     kept = set(made.aliases.values())
     expected = [[t for n, t in enumerate(step) if n not in kept] for step in eager]
     try:
@@ -112,9 +112,9 @@ def _compare(made: list[list[torch.Tensor]], expected: list[list[torch.Tensor]])
         for ms, es in zip(made, expected, strict=True)
         for m, e in zip(ms, es, strict=True)
     ]
-    assert any(
-        not torch.equal(a, b) for a, b in zip(expected[0], expected[1], strict=True)
-    ), "PyTorch's own outputs do not depend on the inputs"
+    assert any(not torch.equal(a, b) for a, b in zip(expected[0], expected[1], strict=True)), (
+        "PyTorch's own outputs do not depend on the inputs"
+    )
     return max(differences)
 
 
@@ -153,8 +153,13 @@ def _timed(func: Callable[..., Any], inputs: Any, calls: int = 3) -> float:
 def recorded() -> Iterator[list[PassRecord]]:
     """The records of every stage of the traces made in this context."""
     records: list[PassRecord] = []
+
+    def keep(line: logging.LogRecord) -> None:
+        if hasattr(line, "record"):  # other lines are messages for people
+            records.append(line.record)
+
     handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.__dict__["record"])  # type: ignore[method-assign]
+    handler.emit = keep  # type: ignore[method-assign]
     logger = logging.getLogger("Neuron")
     level, propagate = logger.level, logger.propagate
     logger.setLevel(logging.INFO)

@@ -23,7 +23,7 @@ TABLE: tuple[Row, ...] = (
     ("cait", "cait_xxs24_224", 64, True, 6),
     ("coat", "coat_tiny", 64, True, None),
     ("convit", "convit_tiny", 64, True, None),
-    ("convmixer", "convmixer_1024_20_ks9_p14", 256, False, 4),
+    ("convmixer", "convmixer_1024_20_ks9_p14", 64, False, None),
     ("convnext", "convnextv2_atto", 64, False, None),
     ("cpubone", "cpubone_nano", 64, False, None),
     ("crossvit", "crossvit_tiny_240", 64, False, None),

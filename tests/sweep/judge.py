@@ -18,8 +18,8 @@ TOLERANCES: dict[torch.dtype, tuple[float, float]] = {
 _OF_SCALE = 0.1  # of the relative tolerance, for elements far below the largest
 _WIDER = {
     torch.float32: torch.float64,
-    torch.bfloat16: torch.float32,
-    torch.float16: torch.float32,
+    torch.bfloat16: torch.float64,
+    torch.float16: torch.float64,
     torch.complex64: torch.complex128,
 }
 

@@ -52,7 +52,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--compiler-args", default="", metavar="OPTIONS", help="for all settings")
     parser.add_argument("--reference", default="fp32", choices=("fp32", "fp64"))
     parser.add_argument("--tolerance", type=float, default=1e-2, help="relative error (0.01)")
-    parser.add_argument("--layers", type=int, default=10, help="layers in a table (10)")
+    parser.add_argument("--layers", type=int, default=5, help="layers in a table (5)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a .png or .svg file to draw")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--table", action="store_true", help="print tables (the default)")

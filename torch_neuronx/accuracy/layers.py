@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from neff.printing import print_instruction
-from neff.program import Instruction, Program
+from neff.program import Instruction, Kind, Program
 from torch_neuronx.accuracy.difference import EXACT, Difference
 from torch_neuronx.accuracy.programs import layer_path
 from torch_neuronx.accuracy.report import InstructionError, LayerError
@@ -20,6 +20,7 @@ class Graph:
     program: Program
     layers: tuple[str, ...]  # for every position
     leaving: frozenset[int]  # positions that another layer reads, or the caller
+    computed: frozenset[int]  # positions that depend on an input: all else is weights and constants
 
     @staticmethod
     def of(program: Program) -> Graph:
@@ -29,19 +30,33 @@ class Graph:
         for position, users in enumerate(main.users()):
             if any(layers[u] != layers[position] for u in users):
                 leaving.add(position)
-        return Graph(program, layers, frozenset(leaving))
+        return Graph(program, layers, frozenset(leaving), _computed(program))
 
     def __getitem__(self, position: int) -> Instruction:
         return self.program.main.instructions[position]
 
 
+def _computed(program: Program) -> frozenset[int]:
+    computed: set[int] = set()
+    for position, i in program.main.numbered():
+        is_input = i.op == "parameter" and program.inputs[i["number"]].kind is Kind.INPUT
+        if is_input or not computed.isdisjoint(i.operands):
+            computed.add(position)
+    return frozenset(computed)
+
+
 class Ledger:
-    """The errors of a setting's values, by position in the captured program."""
+    """The errors of a setting's values, by position in the captured program.
+
+    A weight or constant is off as soon as it is rounded: that error is charged to what reads it.
+    """
 
     def __init__(self, graph: Graph, measured: Iterable[Measured], tolerance: float) -> None:
         self.graph = graph
         self.tolerance = tolerance
-        self.measured: Mapping[int, Measured] = {m.mark: m for m in measured}
+        self.measured: Mapping[int, Measured] = {
+            m.mark: m for m in measured if m.mark in graph.computed
+        }
 
     def first_drift(self) -> InstructionError | None:
         """The first instruction beyond the tolerance whose operands are not."""

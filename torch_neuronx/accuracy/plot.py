@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SUFFIXES = (".png", ".svg")
-FLOOR = 1e-9  # errors below are drawn here: a logarithm has no zero
+FLOOR = 1e-9  # errors below are not drawn: a logarithm has no zero
+INFINITE = 1e3  # larger errors, and those without bound, are drawn here
 LAYER_INCHES = 0.19
 LABEL_CHARACTERS = 48
-# Settings of one operand type share a colour (after Okabe and Ito), casts differ by their marker.
+# Colours that are told apart also by the colour-blind (after Okabe and Ito).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A00")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 
@@ -33,12 +34,14 @@ def draw(report: AccuracyReport, path: Path) -> None:
         height = 2.4 + LAYER_INCHES * len(layers)
         figure = figure_class(figsize=(13, height), layout="constrained")
         own, leaving = figure.subplots(1, 2, sharey=True, sharex=True)
+        own.set_xscale("log")
+        own.set_xlim(*_limits(report, ran))
         _panel(own, report, ran, layers, own_error=True)
         _panel(leaving, report, ran, layers, own_error=False)
         own.set_yticks(range(len(layers)), [_label(y) for y in layers])
         own.set_ylim(len(layers) - 0.5, -0.5)
         handles, labels = own.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
         figure.suptitle(f"{report.model}: error of each layer against {report.reference}")
         metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {}
         figure.savefig(path, dpi=110, metadata=metadata)
@@ -62,6 +65,13 @@ def _layers(report: AccuracyReport, ran: list[SettingReport]) -> list[str]:
     return sorted(touched or order, key=lambda layer: order.get(layer, len(order)))
 
 
+def _limits(report: AccuracyReport, ran: list[SettingReport]) -> tuple[float, float]:
+    """The errors that are drawn, and the tolerance, with room on both sides."""
+    found = (e.relative for s in ran for y in s.layers for e in (y.own, y.error))
+    errors = [min(e, INFINITE) for e in found if e > FLOOR]
+    return min(*errors, report.tolerance, 1) / 2, max(*errors, report.tolerance, 0) * 2
+
+
 def _panel(
     axes: Axes,
     report: AccuracyReport,
@@ -70,33 +80,41 @@ def _panel(
     *,
     own_error: bool,
 ) -> None:
-    place = {layer: n for n, layer in enumerate(layers)}
-    for n, setting in enumerate(ran):
-        points = [
-            (max((y.own if own_error else y.error).relative, FLOOR), place[y.layer])
-            for y in setting.layers
-            if y.layer in place
-        ]
-        points = [(error, row) for error, row in points if error > FLOOR]
-        points.sort(key=lambda point: point[1])
-        style = {"color": COLOURS[n % len(COLOURS)], "marker": MARKERS[n % len(MARKERS)]}
-        axes.plot(
-            [p[0] for p in points],
-            [p[1] for p in points],
-            label=setting.label,
-            linewidth=0 if own_error else 0.8,
-            markersize=4,
-            **style,
-        )
-    axes.set_xscale("log")
+    style = _Style(ran)
+    for setting in ran:
+        found = {y.layer: (y.own if own_error else y.error).relative for y in setting.layers}
+        rows = [n for n, layer in enumerate(layers) if found.get(layer, 0.0) > FLOOR]
+        errors = [min(found[layers[n]], INFINITE) for n in rows]
+        line = 0.0 if own_error else 0.8
+        axes.plot(errors, rows, label=setting.label, linewidth=line, **style.of(setting))
     axes.axvline(report.tolerance, color="black", linestyle="--", linewidth=0.8)
-    axes.set_xlabel(f"relative error (dashed: tolerance {report.tolerance:g})")
+    infinite = axes.get_xlim()[1] >= INFINITE
+    note = f"; {INFINITE:g}: infinite" if infinite else ""
+    axes.set_xlabel(f"relative error (dashed: tolerance {report.tolerance:g}{note})")
     title = (
         "this layer cast alone, its inputs exact" if own_error else "all cast: leaving the layer"
     )
     axes.set_title(title, fontsize=9)
     axes.grid(True, which="major", linewidth=0.3)
     axes.set_axisbelow(True)
+
+
+class _Style:
+    """Settings of one operand type share a colour; casts differ by their marker."""
+
+    def __init__(self, settings: list[SettingReport]) -> None:
+        self.types = list(dict.fromkeys(s.label.split()[-1] for s in settings))
+        self.casts = list(dict.fromkeys(s.label.split()[0] for s in settings))
+
+    def of(self, setting: SettingReport) -> dict[str, Any]:
+        kind = self.types.index(setting.label.split()[-1])
+        cast = self.casts.index(setting.label.split()[0])
+        return {
+            "color": COLOURS[kind % len(COLOURS)],
+            "marker": MARKERS[cast % len(MARKERS)],
+            "fillstyle": "none" if cast % 2 else "full",
+            "markersize": 4 + kind % 3,  # so that equal errors do not hide each other
+        }
 
 
 def _label(layer: str) -> str:

@@ -146,7 +146,7 @@ class AccuracyReport:
     def json(self) -> str:
         return json.dumps(self.as_dict(), indent=2)
 
-    def table(self, layers: int = 10) -> str:
+    def table(self, layers: int = 5) -> str:
         """The report as text, with the worst `layers` of every setting."""
         from torch_neuronx.accuracy.table import as_text
 

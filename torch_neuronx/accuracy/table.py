@@ -16,7 +16,6 @@ from torch_neuronx.accuracy.report import (
     SettingReport,
 )
 
-INSTRUCTION_CHARACTERS = 76
 NOWHERE = "outside all modules"
 
 
@@ -31,9 +30,11 @@ def as_text(report: AccuracyReport, layers: int) -> str:
 def render(report: AccuracyReport, layers: int) -> RenderableType:
     """Settings and their outputs, the worst `layers` of each setting, the recommendation."""
     parts: list[RenderableType] = [_settings(report)]
+    parts += [_refused(s) for s in report.settings if s.refusal]
     for setting in report.settings:
-        if setting.layers and setting.error > 0 and layers > 0:
-            parts += ["", _layers(setting, report.tolerance, layers)]
+        worst = [y for y in setting.worst_layers() if y.own.relative or y.error.relative]
+        if worst and layers > 0:
+            parts += ["", _layers(setting, worst[:layers], report.tolerance)]
             if setting.first_drift is not None:
                 parts.append(_drift(setting.first_drift, report.tolerance))
     recommendation = Text(report.recommendation(), "bold")
@@ -52,7 +53,7 @@ def _settings(report: AccuracyReport) -> Table:
     table.add_column("")
     for setting in report.settings:
         if setting.refusal:
-            table.add_row(setting.label, "", "", "", "", "", "", _refused(setting))
+            table.add_row(setting.label, *[""] * 6, Text("refused", "yellow"))
         for n, o in enumerate(setting.outputs):
             within = o.error.relative <= report.tolerance
             agreement = "" if o.argmax_agreement is None else f"{o.argmax_agreement:.1%}"
@@ -70,19 +71,18 @@ def _settings(report: AccuracyReport) -> Table:
 
 
 def _refused(setting: SettingReport) -> Text:
-    return Text(f"refused: {setting.refusal.splitlines()[0]}", "yellow")
+    return Text(f"{setting.label} is refused: {setting.refusal.splitlines()[0]}", "yellow")
 
 
-def _layers(setting: SettingReport, tolerance: float, count: int) -> Table:
-    worst = [y for y in setting.worst_layers() if y.own.relative or y.error.relative][:count]
+def _layers(setting: SettingReport, worst: list[LayerError], tolerance: float) -> Table:
     table = Table(
         title=f"{setting.label}: {len(worst)} of {len(setting.layers)} layers, by their own error",
         title_justify="left",
     )
-    table.add_column("layer", overflow="fold")
+    table.add_column("layer", overflow="fold", ratio=3)
     for name in ("own", "arriving", "leaving", "max", "mean"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("its error starts at", overflow="fold")
+    table.add_column("its error starts at", overflow="fold", ratio=4)
     for layer in worst:
         table.add_row(
             layer.layer or NOWHERE,
@@ -99,22 +99,21 @@ def _layers(setting: SettingReport, tolerance: float, count: int) -> Table:
 def _origin(layer: LayerError) -> Text:
     if layer.origin is None:
         return Text(layer.source)
-    text = Text(layer.origin.source)
-    text.append(f" {layer.origin.operator}" if layer.origin.operator else "", "dim")
+    text = Text(" ".join(filter(None, (layer.origin.operator, layer.origin.source))))
     return text.append(f"\n{shortened(layer.origin.text)}", "cyan")
 
 
 def _drift(drift: InstructionError, tolerance: float) -> Text:
-    text = Text(f"first beyond {tolerance:g}, at {drift.error.relative:.1e}: ")
-    text.append(drift.layer or NOWHERE, "bold")
+    text = Text(f"first beyond {tolerance:g} is the layer ")
+    text.append(drift.layer or NOWHERE, "bold").append(f", by {drift.error.relative:.1e}")
     text.append(f"\n  in  {shortened(drift.text)}")
     return text.append(f"\n  from {drift.source}") if drift.source else text
 
 
 def shortened(instruction: str) -> str:
-    if len(instruction) <= INSTRUCTION_CHARACTERS:
-        return instruction
-    return instruction[: INSTRUCTION_CHARACTERS - 1] + "…"
+    """Up to the operands: `%2 = f32[2,4] dot(%0, %1)`."""
+    head, closing, _ = instruction.partition("), ")
+    return head + closing.rstrip(", ")
 
 
 def _number(value: float, tolerance: float = math.inf) -> Text:

@@ -21,8 +21,11 @@ from torch_neuronx.xla_impl.operators import Call, operators_of
 
 logger = logging.getLogger("Neuron")
 
-OPERATORS_PER_WORKER = 24  # starting a process takes as long as checking so many
-_CHILD = "import sys; sys.path[:] = {!r}; from torch_neuronx.xla_impl import operator_check as c; c.main()"
+OPERATORS_PER_WORKER = 64  # starting a process takes as long as checking more than these
+# A worker finds what this process finds, and nothing of the user's program runs in it.
+_WORKER = (
+    "import sys; sys.path[:] = {!r}; from torch_neuronx.xla_impl.operator_check import main; main()"
+)
 
 
 def analyze(
@@ -112,7 +115,7 @@ def _check_share(jobs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     while len(verdicts) < len(jobs):
         lines = "".join(f"{json.dumps(job)}\n" for job in jobs[len(verdicts) :])
         child = subprocess.run(
-            [sys.executable, "-c", _CHILD.format(sys.path)],
+            [sys.executable, "-c", _WORKER.format(sys.path)],
             input=lines,
             capture_output=True,
             text=True,

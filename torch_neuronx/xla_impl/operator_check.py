@@ -26,11 +26,19 @@ def describe(call: Call) -> dict[str, Any]:
 
 
 def _encode(value: Any, known: bool) -> Any:
-    """An argument as JSON; a tensor by its values where they are known when compiling."""
+    """An argument as JSON; a tensor by its values where they are known and can shape a graph."""
     if isinstance(value, torch.Tensor):
         encoded = {"dtype": str(value.dtype).removeprefix("torch."), "sizes": list(value.shape)}
-        by_value = known and not value.is_meta and not value.is_complex()
-        return {"tensor": encoded | ({"values": value.tolist()} if by_value else {})}
+        exact = value.numel() == 1 or not (value.is_floating_point() or value.is_complex())
+        by_value = known and exact and not value.is_meta
+        return {
+            "tensor": encoded
+            | (
+                {"values": [_encode(v, known) for v in value.flatten().tolist()]}
+                if by_value
+                else {}
+            )
+        }
     if isinstance(value, list | tuple):
         return {"list": [_encode(item, known) for item in value]}
     if isinstance(value, complex):
@@ -58,7 +66,8 @@ def _decode(encoded: Any, inputs: list[torch.Tensor]) -> Any:
         return torch.device(value)
     dtype = getattr(torch, value["dtype"])
     if "values" in value:
-        return torch.tensor(value["values"], dtype=dtype).reshape(value["sizes"])
+        flat = [_decode(v, inputs) for v in value["values"]]
+        return torch.tensor(flat, dtype=dtype).reshape(value["sizes"])
     inputs.append(torch.zeros((), dtype=dtype).expand(value["sizes"]))  # no memory for its elements
     return _Place(len(inputs) - 1)
 
@@ -88,15 +97,15 @@ def check(job: dict[str, Any], file: Path | None) -> tuple[str, str]:
     from neff.files import write_atomically
 
     inputs: list[torch.Tensor] = []
+    arguments = [_decode(a, inputs) for a in job["arguments"]]
     try:
-        arguments = [_decode(a, inputs) for a in job["arguments"]]
         run = operator(job["schema"])
 
         def call(*tensors: torch.Tensor) -> list[torch.Tensor]:
             return tensors_in(run(*(_filled(a, tensors) for a in arguments)))
 
         module = capture(call, tuple(inputs)).module
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the operator's failure
         return LOWERING, f"{type(error).__name__}: {error}"
     if file is not None:
         write_atomically(file, write_module(module))

@@ -1,4 +1,4 @@
-"""The operators that a callable runs, read from its TorchScript graph with their actual arguments."""
+"""The operators that a callable runs, from its TorchScript graph, with their actual arguments."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ function sizeOf(item) {
 }
 
 // Positions (centre x, top y) of everything below a group, relative to it, and its edges' paths.
-function layoutGroup(group, edges, all) {
-  const items = shownItems(group, all);
-  for (const item of items) {
-    if (item.group && item.open) layoutGroup(item, edges, all);
+function layoutGroup(group, levels, ports, all) {
+  const boxes = shownItems(group, all);
+  for (const item of boxes) {
+    if (item.group && item.open) layoutGroup(item, levels, ports, all);
     else sizeOf(item);
   }
-  const level = edges.get(group) || [];
-  const linked = new Set(level.flatMap((e) => [e.from, e.to]));
+  const items = [...boxes, ...(ports.get(group)?.values() || [])];
+  const level = levels.get(group) || [];
   const graph = ranked(items, level);
   const rows = withDummies(graph, level);
   order(rows);
@@ -38,13 +38,13 @@ function layoutGroup(group, edges, all) {
     for (const v of row) {
       v.x += shift;
       v.y = y + (height - v.h) / 2;
+      [v.top, v.bottom] = [y, y + height];
       if (v.item) Object.assign(v.item, { x: v.x, y: v.y });
     }
-    y += height + GAP_Y;
+    y += row.every((v) => v.item?.port) ? 8 : height + GAP_Y;
   }
   group.h = Math.max(y - GAP_Y + PAD, HEAD + PAD);
-  for (const e of level) e.bends = (e.dummies || []).map((d) => [d.x, d.y + d.h / 2]);
-  return linked;
+  for (const e of level) e.bends = e.back ? [] : e.dummies.flatMap((d) => [[d.x, d.top], [d.x, d.bottom]]);
 }
 
 // Each item's row: the longest way from what it reads. Edges that close a circle do not count.
@@ -54,6 +54,8 @@ function ranked(items, level) {
     v.get(e.from).out.push(e);
     v.get(e.to).in.push(e);
   }
+  const start = items.some((item) => item.port === "in") ? 1 : 0;
+  for (const [item, at] of v) at.rank = item.port === "in" ? 0 : start;
   const sequence = sequenceOf(items, v);
   sequence.forEach((item, n) => (v.get(item).turn = n));
   for (const item of sequence) {
@@ -67,8 +69,10 @@ function ranked(items, level) {
   for (const item of sequence.reverse()) {
     const at = v.get(item);
     const next = at.out.filter((e) => !e.back).map((e) => v.get(e.to).rank);
-    if (next.length && !at.in.some((e) => !e.back)) at.rank = Math.min(...next) - 1;
+    if (next.length && !item.port && !at.in.some((e) => !e.back)) at.rank = Math.min(...next) - 1;
   }
+  const last = Math.max(...[...v.values()].filter(({ item }) => item.port !== "out").map((at) => at.rank), 0);
+  for (const [item, at] of v) if (item.port === "out") at.rank = last + 1;
   return v;
 }
 
@@ -122,7 +126,6 @@ function withDummies(graph, level) {
     }
     last.down.push(to);
     to.up.push(last);
-    if (e.back) e.dummies.reverse();
   }
   for (let rank = 0; rank < rows.length; rank += 1) rows[rank] ||= [];
   return rows;
@@ -175,7 +178,7 @@ function settle(row) {
   row.forEach((v, n) => {
     if (n) offset += (row[n - 1].w + v.w) / 2 + GAP_X;
     v.offset = offset;
-    const weight = v.item ? 1 : 3;
+    const weight = v.item && !v.item.port ? 1 : 3;
     let block = { sum: (v.want - offset) * weight, weight, members: [v] };
     while (blocks.length) {
       const last = blocks[blocks.length - 1];

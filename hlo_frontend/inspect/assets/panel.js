@@ -223,5 +223,9 @@ function take(n) {
     const inside = group.path === entry.layer || group.path.startsWith(entry.layer + ".");
     if (inside && (best === state.tree.root || group.path.length < best.path.length)) best = group;
   });
+  if (!best.open) {
+    best.open = true;
+    draw();
+  }
   select(best);
 }

@@ -1,6 +1,7 @@
 // The instructions of a function as a tree of layers.
 
 const OPENING = 60; // items that a view opens with, at most
+const FEW = 4; // layers side by side that may open one by one
 const RUN = 100; // instructions that stand side by side in a layer, at most
 
 const MATRIX = new Set(["dot", "convolution"]);
@@ -23,7 +24,7 @@ function kindOf(node) {
 }
 
 function makeGroup(name, path, parent) {
-  return { group: true, name, path, parent, items: [], children: new Map(), open: false,
+  return { group: true, name, path, parent, items: [], open: false,
     count: 0, flops: 0, read: 0, written: 0, ops: new Map(), first: Infinity };
 }
 
@@ -31,33 +32,64 @@ function makeGroup(name, path, parent) {
 function buildTree(fn) {
   const root = makeGroup(fn.name, "", null);
   root.open = true;
-  const leaves = fn.instructions.map((node, position) => {
-    const parent = groupFor(root, node.layer);
-    const leaf = { group: false, node, position, parent, first: position, users: [], quiet: false };
-    parent.items.push(leaf);
-    return leaf;
-  });
+  const leaves = fn.instructions.map((node, position) => (
+    { group: false, node, position, parent: root, first: position, users: [], quiet: false,
+      layers: node.layer ? node.layer.split(".") : [] }));
   for (const leaf of leaves) {
     for (const o of new Set(leaf.node.operands)) leaves[o].users.push(leaf.position);
   }
   markQuiet(leaves, fn.name === DATA.entry);
+  fillGroup(root, leaves, 0, leaves);
   finishGroup(root);
   openSome(root);
   return { root, leaves };
 }
 
-function groupFor(root, layer) {
-  let at = root;
-  for (const part of layer ? layer.split(".") : []) {
-    let next = at.children.get(part);
-    if (!next) {
-      next = makeGroup(part, at.path ? at.path + "." + part : part, at);
-      at.children.set(part, next);
-      at.items.push(next);
-    }
-    at = next;
+// Puts leaves into a group, those of deeper layers into groups below it, one for every call.
+function fillGroup(group, members, depth, leaves) {
+  const below = new Map();
+  for (const leaf of members) {
+    const name = leaf.layers[depth];
+    if (name === undefined) {
+      leaf.parent = group;
+      group.items.push(leaf);
+    } else if (below.has(name)) below.get(name).push(leaf);
+    else below.set(name, [leaf]);
   }
-  return at;
+  for (const [name, inside] of below) {
+    const path = group.path ? group.path + "." + name : name;
+    callsOf(inside, leaves).forEach((call, n) => {
+      const made = makeGroup(n ? `${name} (${n + 1})` : name, path, group);
+      group.items.push(made);
+      fillGroup(made, call, depth + 1, leaves);
+    });
+  }
+}
+
+// The instructions of a layer, apart by call: what reads, by way of other layers, a result of the
+// layer itself belongs to a later call. So the boxes of layers never depend on each other in a circle.
+function callsOf(members, leaves) {
+  const first = members[0].position, last = members[members.length - 1].position;
+  const inside = new Uint8Array(last - first + 1), call = new Int32Array(last - first + 1).fill(-1);
+  for (const { position } of members) inside[position - first] = 1;
+  for (let p = first; p <= last; p += 1) {
+    const leaf = leaves[p], own = inside[p - first];
+    if (leaf.quiet) continue;
+    let n = own ? 0 : -1;
+    for (const o of leaf.node.operands) {
+      if (o >= first && call[o - first] >= 0) n = Math.max(n, call[o - first] + (inside[o - first] && !own ? 1 : 0));
+    }
+    call[p - first] = n;
+  }
+  for (const leaf of [...members].reverse()) {
+    if (!leaf.quiet) continue;
+    const readers = leaf.users.filter((u) => u <= last && inside[u - first]);
+    call[leaf.position - first] = Math.min(...readers.map((u) => Math.max(call[u - first], 0)), Infinity);
+    if (!readers.length) call[leaf.position - first] = 0;
+  }
+  const calls = [];
+  for (const leaf of members) (calls[call[leaf.position - first]] ||= []).push(leaf);
+  return calls.filter(Boolean);
 }
 
 // Weights, constants and what is made of them alone: known before the program runs.
@@ -134,17 +166,21 @@ function isQuiet(item) {
   return item.silent;
 }
 
-// Opens layers, the outermost first, as long as the view stays small.
+// Opens layers, the outermost first, as long as the view stays small: all that stand side by side,
+// or, where they are few, those that fit.
 function openSome(root, limit = OPENING) {
   const queue = [root];
-  let shown = 0;
+  let room = limit - shownItems(root, false).length;
   while (queue.length) {
-    const group = queue.shift();
-    const items = shownItems(group, false);
-    if (group !== root && shown - 1 + items.length > limit) continue;
-    group.open = true;
-    shown += items.length - (group === root ? 0 : 1);
-    queue.push(...items.filter((item) => item.group));
+    const groups = shownItems(queue.shift(), false).filter((item) => item.group);
+    const sizes = groups.map((group) => shownItems(group, false).length);
+    const all = sizes.reduce((sum, size) => sum + size, 0) <= room;
+    groups.forEach((group, n) => {
+      if (!all && (groups.length > FEW || sizes[n] > room)) return;
+      room -= sizes[n];
+      group.open = true;
+      queue.push(group);
+    });
   }
 }
 

@@ -47,57 +47,59 @@ function element(name, attributes, parent) {
   return made;
 }
 
-// Edges between what is shown, by the layer in which both ends lie side by side.
+// Edges between what is shown: from, to, and how many instructions' edges they stand for.
 function visibleEdges() {
-  const byGroup = new Map(), known = new Map();
+  const known = new Map(), found = [];
   for (const leaf of state.tree.leaves) {
     if (leaf.quiet && !state.all) continue;
     for (const o of new Set(leaf.node.operands)) {
       const source = state.tree.leaves[o];
       if (source.quiet && !state.all) continue;
-      const [from, to] = [standIn(source), standIn(leaf)];
-      if (from === to) continue;
-      if (!known.has(from)) known.set(from, new Map());
-      const edge = known.get(from).get(to);
+      const [a, b] = [standIn(source), standIn(leaf)];
+      if (a === b) continue;
+      if (!known.has(a)) known.set(a, new Map());
+      const edge = known.get(a).get(b);
       if (edge) { edge.count += 1; continue; }
-      const made = edgeBetween(from, to);
-      known.get(from).set(to, made);
-      if (!byGroup.has(made.level)) byGroup.set(made.level, []);
-      byGroup.get(made.level).push(made);
+      const made = { a, b, count: 1, steps: [] };
+      known.get(a).set(b, made);
+      found.push(made);
     }
   }
-  return byGroup;
+  return found;
 }
 
-function edgeBetween(a, b) {
-  const above = [a, ...ancestors(a)];
-  const places = new Map(above.map((item, n) => [item, n]));
-  let to = b;
-  while (!places.has(to.parent)) to = to.parent;
-  const level = to.parent;
-  return { a, b, level, from: above[places.get(level) - 1], to, count: 1 };
-}
-
-// Several edges may join the same two boxes: the layout wants one.
-function layoutEdges(byGroup) {
-  const merged = new Map();
-  for (const [group, edges] of byGroup) {
-    const pairs = new Map();
-    for (const e of edges) {
-      if (!pairs.has(e.from)) pairs.set(e.from, new Map());
-      const same = pairs.get(e.from).get(e.to);
-      if (same) same.parts.push(e);
-      else pairs.get(e.from).set(e.to, { from: e.from, to: e.to, parts: [e] });
+// Each edge goes out of the open layers around its start and into those around its end by ports of
+// these layers, so that each layer leads it around its own boxes. Edges by layer, each pair once.
+function stepsByLayer(edges) {
+  const levels = new Map(), ports = new Map();
+  const entry = (map, key, make) => { if (!map.has(key)) map.set(key, make()); return map.get(key); };
+  const port = (group, item, way) =>
+    entry(entry(ports, group, () => new Map()), item, () => ({ port: way, w: 6, h: 0, first: item.first, group }));
+  const step = (edge, group, from, to) => {
+    const pairs = entry(entry(levels, group, () => new Map()), from, () => new Map());
+    edge.steps.push(entry(pairs, to, () => ({ group, from, to })));
+  };
+  for (const edge of edges) {
+    const { a, b } = edge, around = ancestors(a), into = [];
+    let to = b;
+    while (!around.includes(to.parent)) into.unshift((to = to.parent));
+    let item = a;
+    for (const group of around.slice(0, around.indexOf(to.parent))) {
+      step(edge, group, item, port(group, a, "out"));
+      item = group;
     }
-    merged.set(group, [...pairs.values()].flatMap((m) => [...m.values()]));
+    step(edge, to.parent, item, to);
+    into.forEach((group, n) => step(edge, group, port(group, a, "in"), into[n + 1] || b));
   }
-  return merged;
+  const flat = new Map([...levels].map(([g, m]) => [g, [...m.values()].flatMap((to) => [...to.values()])]));
+  return { levels: flat, ports };
 }
 
 function draw() {
   const { root } = state.tree;
-  const merged = layoutEdges(visibleEdges());
-  layoutGroup(root, merged, state.all);
+  const edges = visibleEdges();
+  const { levels, ports } = stepsByLayer(edges);
+  layoutGroup(root, levels, ports, state.all);
   Object.assign(root, { x: root.w / 2, y: 0 });
   const world = $("world");
   world.replaceChildren();
@@ -105,10 +107,8 @@ function draw() {
   const boxes = element("g", {}, world), lines = element("g", {}, world);
   const items = element("g", {}, world);
   drawItems(root, 0, 0, 0, boxes, items);
-  state.edges = [];
-  for (const [group, edges] of merged) {
-    for (const e of edges) drawEdge(group, e, lines);
-  }
+  state.edges = edges;
+  for (const edge of edges) edge.path = drawEdge(edge, lines);
   mark();
 }
 
@@ -170,25 +170,32 @@ function origin(group) {
 }
 
 // From the lower side of one box, around the boxes between, to the upper side of the other.
-function drawEdge(group, e, parent) {
-  const [dx, dy] = origin(group);
-  for (const part of e.parts) {
-    const { a, b } = part;
-    const spread = Math.min(a.w, b.w) * 0.3;
-    const lean = Math.max(-1, Math.min(1, (b.left + b.w / 2 - a.left - a.w / 2) / 300));
-    const points = [[a.left + a.w / 2 + lean * spread, a.top + (a.open ? HEAD : a.h)]];
-    for (const [x, y] of e.bends || []) points.push([x + dx, y + dy]);
-    points.push([b.left + b.w / 2 - lean * spread, b.top]);
-    let d = `M${points[0][0]} ${points[0][1]}`;
-    for (let n = 1; n < points.length; n += 1) {
-      const [x0, y0] = points[n - 1], [x1, y1] = points[n];
-      const pull = Math.max(Math.abs(y1 - y0) / 2, e.back ? 60 : 12);
-      d += `C${x0} ${y0 + pull} ${x1} ${y1 - pull} ${x1} ${y1}`;
-    }
-    const path = element("path", { class: "edge" + (e.back ? " back" : ""), d, "marker-end": "url(#arrow)" }, parent);
-    if (part.count > 1) path.setAttribute("stroke-width", Math.min(1.2 + Math.log2(part.count) / 2, 4));
-    state.edges.push({ a, b, path });
+function drawEdge({ a, b, steps, count: times }, parent) {
+  const points = [[a.left + a.w / 2, a.top + a.h]];
+  for (const { group, from, to, bends } of steps) {
+    const [dx, dy] = origin(group);
+    if (from.port) points.push([from.x + dx, from.y + dy]);
+    for (const [x, y] of bends) points.push([x + dx, y + dy]);
+    if (to.port) points.push([to.x + dx, to.y + dy]);
   }
+  points.push([b.left + b.w / 2, b.top]);
+  lean(points[0], points[1], a.w);
+  lean(points[points.length - 1], points[points.length - 2], b.w);
+  const back = steps.some((step) => step.back);
+  let d = `M${points[0][0]} ${points[0][1]}`;
+  for (let n = 1; n < points.length; n += 1) {
+    const [x0, y0] = points[n - 1], [x1, y1] = points[n];
+    const pull = Math.max(Math.abs(y1 - y0) / 2, back ? 60 : 4);
+    d += `C${x0} ${y0 + pull} ${x1} ${y1 - pull} ${x1} ${y1}`;
+  }
+  const path = element("path", { class: "edge" + (back ? " back" : ""), d, "marker-end": "url(#arrow)" }, parent);
+  if (times > 1) path.style.strokeWidth = Math.min(1.2 + Math.log2(times) / 3, 3);
+  return path;
+}
+
+// Edges leave and enter a box towards the side they come from, so that they do not lie on each other.
+function lean(end, next, width) {
+  end[0] += Math.max(-1, Math.min(1, (next[0] - end[0]) / 200)) * width * 0.3;
 }
 
 function mark() {
