@@ -32,7 +32,7 @@ class Form(StrEnum):
 
 _SPACE_AND_COMMENTS = re.compile(rb"(?:\s|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 _HLO_TEXT = re.compile(rb"HloModule\s+\S")
-_MLIR_TEXT = re.compile(rb'module\s*[@{]|module\s+attributes\b|"?(?:builtin|func)\.|#\w+\s*=')
+_MLIR_TEXT = re.compile(rb'module\s*[@{]|module\s+attributes\b|"?(?:builtin|func)\.|[#!]\w+\s*=')
 _MLIR_BYTECODE = b"ML\xefR"
 _NEFF_HEADER_SIZE = (1024).to_bytes(8, "little")  # the second field of a NEFF's header
 # Files that are met where an HLO file is expected: how they start, what they are.

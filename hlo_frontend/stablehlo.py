@@ -6,16 +6,20 @@ program: StableHLO in, HLO proto out) takes nothing down with it.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from hlo_frontend.hlo.errors import HloError
+from hlo_frontend.hlo.errors import DynamicShapeError, HloError
 
 _CONVERT = (
     f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); "
     "from hlo_frontend.stablehlo import convert; convert()"
 )
+_PLACED = re.compile(r"\w+: (?:([^:\n]*):(\d+):\d+|[^\n]*?): error: ([^\n]*)")
+# Operations whose sizes are values: there are none where every dimension is static.
+_DYNAMIC = re.compile(r"stablehlo\.dynamic_(?!slice|update_slice)|stablehlo\.real_dynamic_slice")
 _REFUSED = 3  # exit status: the reason is on stdout
 
 
@@ -26,7 +30,10 @@ def hlo_of_stablehlo(data: bytes) -> bytes:
     if child.returncode == 0:
         return child.stdout
     if child.returncode == _REFUSED:
-        raise HloError(f"stablehlo: {child.stdout.decode(errors='replace')}")
+        reason = child.stdout.decode(errors="replace")
+        if _DYNAMIC.search(reason):
+            raise DynamicShapeError(f"stablehlo: dimensions must be static: {reason}")
+        raise HloError(f"stablehlo: {reason}")
     if child.returncode < 0:
         raise HloError("stablehlo: damaged: MLIR's reader does not survive it")
     last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
@@ -51,8 +58,11 @@ def convert() -> None:
 
 
 def _reason(message: str) -> str:
-    """The first line, with MLIR's place in the text: `UNKNOWN: -:1:7: error: ...`."""
-    line = message.splitlines()[0]
-    place, error, what = line.partition(": error: ")
-    where = place.removeprefix("UNKNOWN: -:").split(":")
-    return f"line {where[0]}: {what}" if error and where[0] not in ("", "0") else what or line
+    """The first line, and where it is: of `UNKNOWN: -:1:7: error: what`, `line 1: what`."""
+    found = _PLACED.match(message)
+    if not found:
+        return message.splitlines()[0]
+    file, line, what = found.groups()
+    if line in (None, "0"):
+        return what
+    return f"line {line}: {what}" if file == "-" else f"{file}:{line}: {what}"

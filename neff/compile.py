@@ -45,7 +45,7 @@ def compile_module(
     """Compile a module whose parameters are bound to `inputs` (see `neff.lower.lower`).
 
     `dump` is a folder for the program after every stage; `observe` is called with each stage's
-    record as it ends. Raises CompileError, HloError or NotImplementedError.
+    record as it ends. Raises CompileError, which is a RefusedError where the documents refuse it.
     """
     options = options or CompileOptions()
     for words in options.ignored:

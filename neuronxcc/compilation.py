@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from hlo_frontend.hlo.proto import write_module
 from hlo_frontend.hlo.text import print_module
 from hlo_frontend.hlo.verify import verify_module
 from neff.compile import Compiled, compile_module
-from neff.errors import RefusedError
 from neff.files import write_atomically
 from neff.pipeline import PassRecord
 from neff.support.refusals import refusal_of_file
@@ -57,7 +57,7 @@ def _read(arguments: Arguments) -> HloModule:
         refusal = refusal_of_file(error)
         if refusal is None:
             raise
-        raise RefusedError(str(refusal), refusal.code) from None
+        raise refusal.error() from None
 
 
 def _compile(module: HloModule, arguments: Arguments, report: Report) -> Compiled:
@@ -99,6 +99,8 @@ class _Handler(logging.Handler):
     def __init__(self, report: Report) -> None:
         super().__init__(logging.WARNING)
         self.report = report
+        self.thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.report.say(record.levelno, record.getMessage())
+        if record.thread == self.thread:  # others may compile beside
+            self.report.say(record.levelno, record.getMessage())

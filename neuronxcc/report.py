@@ -12,7 +12,14 @@ from typing import TextIO
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "35": 35, "error": 40, "critical": 50}
 DEBUG, INFO, WARNING, USER, ERROR = 10, 20, 30, 35, 40
-_NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", USER: "USER", ERROR: "ERROR"}
+_NAMES = {
+    DEBUG: "DEBUG",
+    INFO: "INFO",
+    WARNING: "WARNING",
+    USER: "USER",
+    ERROR: "ERROR",
+    50: "CRITICAL",
+}
 
 
 def timestamp(seconds: float | None = None) -> str:

@@ -125,9 +125,9 @@ def document(results: dict[str, Result]) -> str:
     lines = [
         "# Model coverage",
         "",
-        "Made by `scripts/model_sweep --write`: each architecture, with random weights, traced with "
-        "the default options, run on two inputs that it was not traced with, and compared with "
-        "PyTorch.",
+        "Made by `scripts/model_sweep --write`: each architecture, with random weights, traced "
+        "with the default options, run on two inputs that it was not traced with, and compared "
+        "with PyTorch.",
         "",
         f"- *error*: the largest of all outputs, relative to the output's largest magnitude; it "
         f"passes below {TOLERANCE:.0e} (fp32)",
@@ -157,7 +157,8 @@ def _counts(results: dict[str, Result]) -> str:
 
 def _table(results: list[Result]) -> list[str]:
     lines = [
-        "| model | family | result | error | HLO | program | capture | compile | load | call | eager |",
+        "| model | family | result | error | HLO | program | capture | compile | load | call "
+        "| eager |",
         "|---|---|---|" + "---:|" * 8,
     ]
     lines += [_row(r) for r in sorted(results, key=lambda r: (r.family, r.name))]
@@ -186,7 +187,7 @@ def main() -> int:
     parser.add_argument("--only", default="*", metavar="PATTERN", help="as in timm/resnet*")
     parser.add_argument("--group", choices=GROUPS)
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one model")
-    parser.add_argument("--retry", action="store_true", help="also what did not pass before")
+    parser.add_argument("--retry", action="store_true", help="also what failed before")
     parser.add_argument("--again", action="store_true", help="also what was measured before")
     parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.name}")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -202,7 +203,7 @@ def main() -> int:
     if not names:
         parser.error(f"--only: must match a model, got {given.only!r}")
     before = {} if given.again else read_state(given.state)
-    kept = {n for n, r in before.items() if not given.retry or r.outcome == "passes"}
+    kept = {n for n, r in before.items() if not given.retry or r.outcome in ("passes", "refused")}
     sweep(_in_turn([n for n in names if n not in kept]), given.state, given.timeout)
     results = read_state(given.state)
     if given.write:

@@ -29,22 +29,6 @@ def _accumulate(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict
     return func(source, *args[1:], **kwargs)
 
 
-def _upsample(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """torch_xla takes the ratio of the sizes for the scale: the same where they divide."""
-    named = _named(func, args, kwargs)
-    sizes = args[0].shape[2:]
-    given = [v for k, v in named.items() if k.startswith("scales")] or [named.get("scale_factors")]
-    scales = given[0] if isinstance(given[0], list | tuple) else given
-    for size, scale in zip(sizes, scales or (), strict=False):
-        if scale is not None and not named.get("align_corners") and not (size * scale).is_integer():
-            raise session.refusal(
-                f"aten::{func._schema.name.removeprefix('aten::')}",
-                f"by a scale of {scale} on a size of {size} would be computed with another scale",
-                "give size=, or recompute_scale_factor=True",
-            )
-    return func(*args, **kwargs)
-
-
 def _shift_right(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """torch_xla divides, which rounds to zero: drop the bits first, and the division is exact."""
     source, count = args
@@ -53,17 +37,53 @@ def _shift_right(session: Session, func: Any, args: tuple[Any, ...], kwargs: dic
     return func(source, count, **kwargs)
 
 
+def _shift_tensors(
+    session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """torch_xla divides by a power here too, and gives a number the type of a tensor of its own."""
+    kind = torch.result_type(args[0], args[1])
+    tensor = args[0] if isinstance(args[0], torch.Tensor) else args[1]
+    source, count = (
+        v.to(kind) if isinstance(v, torch.Tensor) else torch.full_like(tensor, v, dtype=kind)
+        for v in args[:2]
+    )
+    left = "left" in func._schema.name or "lshift" in func._schema.name
+    shift = _aten.bitwise_left_shift if left else _aten.bitwise_right_shift
+    return shift.Tensor(source, count)
+
+
 def _divide(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Integers are divided in f64, where torch_xla takes f32: exact up to 2**53."""
+    """Integers are divided in f64, where torch_xla takes f32; those of 64 bits in two steps."""
     mode = kwargs.get("rounding_mode", "floor" if "floor_divide" in func._schema.name else None)
     kind = torch.result_type(args[0], args[1])
     if mode == "floor" and kind.is_floating_point:
         return _floor_divided(*args[:2])
     if mode is None or kind.is_floating_point or kind is torch.bool:
         return func(*args, **kwargs)
+    if kind is torch.int64:
+        return _divided_in_steps(args[0], args[1], mode)
     x, y = (v.double() if isinstance(v, torch.Tensor) else float(v) for v in args[:2])
     quotient = torch.true_divide(x, y)
     return (torch.floor(quotient) if mode == "floor" else torch.trunc(quotient)).to(kind)
+
+
+def _divided_in_steps(x: Any, y: Any, mode: str) -> torch.Tensor:
+    """The quotient in f64 of what y divides, and that of what the first one leaves over.
+
+    The first is off by some 2**11 at most, for which f64 has room.
+    """
+    tensor = x if isinstance(x, torch.Tensor) else y
+    x, y = (v.to(torch.int64) if isinstance(v, torch.Tensor) else v for v in (x, y))
+    x, y = (v if isinstance(v, torch.Tensor) else torch.full_like(tensor, v, dtype=torch.int64)
+            for v in (x, y))  # fmt: skip
+    rest = torch.fmod(x, y)
+    whole = x - rest
+    first = torch.trunc(torch.true_divide(whole.double(), y.double())).to(torch.int64)
+    left = (whole - first * y).double()
+    quotient = first + torch.round(torch.true_divide(left, y.double())).to(torch.int64)
+    if mode == "floor":
+        quotient = quotient - ((rest != 0) & ((rest < 0) != (y < 0))).to(torch.int64)
+    return quotient
 
 
 def _floor_divided(x: Any, y: Any) -> torch.Tensor:
@@ -100,18 +120,26 @@ def _count(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str,
     return func(*args, **kwargs).to(torch.int64)
 
 
+def _inverse(session: Session, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """With one code for each matrix, where torch_xla says one for each element."""
+    found, _ = func(*args, **kwargs)
+    lead = args[0].shape[:-2]
+    return found, torch.zeros(lead, dtype=torch.int32, device=args[0].device)
+
+
 CORRECTIONS: dict[Any, Rule] = {
+    _aten.linalg_inv_ex.default: _inverse,
     _aten.cumsum.default: _accumulate,
     _aten.cumprod.default: _accumulate,
     **dict.fromkeys(
-        (
-            *(_aten.upsample_nearest2d.default, _aten.upsample_nearest2d.vec),
-            *(_aten.upsample_bilinear2d.default, _aten.upsample_bilinear2d.vec),
-        ),
-        _upsample,
+        (_aten.__rshift__.Scalar, _aten.bitwise_right_shift.Tensor_Scalar), _shift_right
     ),
     **dict.fromkeys(
-        (_aten.__rshift__.Scalar, _aten.bitwise_right_shift.Tensor_Scalar), _shift_right
+        (
+            *(_aten.__rshift__.Tensor, _aten.bitwise_right_shift.Scalar_Tensor),
+            *(_aten.__lshift__.Tensor, _aten.bitwise_left_shift.Scalar_Tensor),
+        ),
+        _shift_tensors,
     ),
     **dict.fromkeys(
         (

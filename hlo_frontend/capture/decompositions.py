@@ -24,7 +24,7 @@ def decomposition_of(func: Operator) -> Decomposition | None:
     if func in REWRITES:
         return REWRITES[func]
     if func.namespace == "prims":
-        return func.overloadpacket.impl_aten  # type: ignore[no-any-return]
+        return func.overloadpacket.impl_aten
     known = _of_pytorch().get(func)
     if known is not None:
         return known
@@ -54,6 +54,8 @@ PREFERRED = frozenset({
     _aten.norm.Scalar, _aten.norm.ScalarOpt_dim, _aten.norm.ScalarOpt_dim_dtype,
     _aten.norm.ScalarOpt_dtype, _aten.native_dropout_backward.default, _aten._chunk_cat.default,
     _aten.normal.Tensor_Tensor, _aten.normal.Tensor_float, _aten.normal.float_Tensor,
+    _aten.upsample_nearest2d.default, _aten.upsample_nearest2d.vec,
+    _aten.upsample_bilinear2d.default, _aten.upsample_bilinear2d.vec,
 })  # fmt: skip
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
-import re
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import _disable_current_modes
 
 from hlo_frontend.capture import xla
 from hlo_frontend.capture.forms import in_transform
 from hlo_frontend.capture.lifting import apply, is_cpu, lifted
+from hlo_frontend.capture.pooling import POOLS, pool
 from hlo_frontend.capture.session import Session
 
 Function = Callable[..., Any]
@@ -57,6 +56,12 @@ def _make_from_data(session: Session, func: Function, args: Args, kwargs: Kwargs
         return session.bindings.declare_made(func(*args, **kwargs))
 
 
+def _sizes(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """`torch._shape_as_tensor` looks at the storage, which a lazy tensor has not."""
+    with _disable_current_modes():
+        return session.bindings.declare_made(torch.tensor(tuple(args[0].shape)))
+
+
 def _to(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
     args = tuple(xla.device() if is_cpu(a) else a for a in args)
     return apply(session, func, args, kwargs)
@@ -86,6 +91,14 @@ def _view_or_copy(session: Session, func: Function, args: Args, kwargs: Kwargs) 
     if uncertain:
         forms.mark_ambiguous(source, result)
     return result
+
+
+def _layer_norm(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    """The statistics of nothing have the type of what is normalized too."""
+    found = apply(session, func, args, kwargs)
+    if args[0].numel():
+        return found
+    return tuple(part.to(args[0].dtype) for part in found)
 
 
 def _tensor_split(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
@@ -197,7 +210,7 @@ def _address(session: Session, func: Function, args: Args, kwargs: Kwargs) -> An
 
 
 def _check(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
-    """`torch._check_tensor_all` of what is not known: a graph, which cannot raise, leaves it out."""
+    """`torch._check_tensor_all` of what is not known is left out: a graph cannot raise."""
     if session.is_known(args[0]):
         return apply(session, func, args, kwargs)
     with _disable_current_modes():
@@ -230,45 +243,6 @@ _FORM_METHODS = (
 )  # fmt: skip
 
 
-def _pool(session: Session, func: Function, args: Args, kwargs: Kwargs) -> Any:
-    """torch_xla's own pooling does not know dilation, and ends the process over it."""
-    named = dict(zip(_POOL_ARGUMENTS, args, strict=False)) | kwargs
-    dilation = named.get("dilation", 1)
-    if all(d == 1 for d in (dilation if isinstance(dilation, list | tuple) else [dilation])):
-        return apply(session, func, args, kwargs)
-    rank = int(re.sub(r"\D", "", func.__name__))
-    with_indices = "with_indices" in func.__name__ or named.get("return_indices", False)
-    values = [named.get(name, usual) for name, usual in _POOL_ARGUMENTS.items()]
-    found = apply(session, _dilated_pool, (rank, *values), {})
-    return found if with_indices else found[0]
-
-
-def _dilated_pool(
-    rank: int, x: torch.Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
-) -> Any:
-    """Max pooling over the last dimensions of a tensor, with indices."""
-    sizes = [[v] * rank if isinstance(v, int) else list(v) for v in (kernel, padding, dilation)]
-    steps = [stride] * rank if isinstance(stride, int) else list(stride or ())
-    if rank == 1:  # a picture of one row
-        found = torch.ops.aten.max_pool2d_with_indices(
-            x.unsqueeze(-2), [1, *sizes[0]], [1, *(steps or sizes[0])], [0, *sizes[1]],
-            [1, *sizes[2]], ceil,
-        )  # fmt: skip
-        return tuple(f.squeeze(-2) for f in found)
-    pool = getattr(torch.ops.aten, f"max_pool{rank}d_with_indices")
-    return pool(x, sizes[0], steps, sizes[1], sizes[2], ceil)
-
-
-_POOL_ARGUMENTS = {
-    "input": None, "kernel_size": None, "stride": None, "padding": 0, "dilation": 1,
-    "ceil_mode": False,
-}  # fmt: skip
-_POOLS = (
-    *(torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
-    *(F.max_pool1d, F.max_pool2d, F.max_pool3d),
-    *(F.max_pool1d_with_indices, F.max_pool2d_with_indices, F.max_pool3d_with_indices),
-    *(torch.max_pool1d_with_indices,),
-)
 _VIEW_OR_COPY = (
     _T.contiguous, _T.reshape, torch.reshape, _T.flatten, torch.flatten, _T.ravel, torch.ravel,
     _T.reshape_as,
@@ -296,14 +270,16 @@ RULES: dict[Function, Rule] = {
     _getter("is_xla"): _answer(False),
     _T.get_device: _answer(-1),
     **dict.fromkeys(_VIEW_OR_COPY, _view_or_copy),
-    **dict.fromkeys(_POOLS, _pool),
+    **dict.fromkeys(POOLS, pool),
     **dict.fromkeys((_T.as_strided, torch.as_strided), _as_strided),
     **dict.fromkeys((_T.stride, _T.is_contiguous, _T.storage_offset), _ask_form),
     **dict.fromkeys((_T.__getitem__, _T.__setitem__), _index),
     **dict.fromkeys((torch.tensor_split, _T.tensor_split), _tensor_split),
+    torch.native_layer_norm: _layer_norm,
     _T.__deepcopy__: _copy,
     _T.data_ptr: _address,
     _T._is_all_true: _check,
+    torch._shape_as_tensor: _sizes,
     _T.to: _to,
     _T.cpu: _to_cpu,
     _T.type: _type,

@@ -19,6 +19,7 @@ from hlo_frontend.capture.decompositions import (
     is_composed,
 )
 from hlo_frontend.capture.masks import MASK_RULES
+from hlo_frontend.capture.nested import mapped, tensors
 from hlo_frontend.capture.precision import IN_FLOAT, IN_FLOAT32, in_float, in_float32
 from hlo_frontend.capture.rewrites import REWRITES
 from hlo_frontend.capture.scalars import SCALARS, at_least_one_dimension
@@ -73,7 +74,7 @@ def _run(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[s
 
 def _is_valid(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether PyTorch itself takes such operands, by its kernel for tensors without data."""
-    meta = functools.partial(_mapped, lambda t: torch.empty_like(t, device="meta"))
+    meta = functools.partial(mapped, lambda t: torch.empty_like(t, device="meta"))
     if "device" in kwargs:
         kwargs = {**kwargs, "device": torch.device("meta")}
     try:
@@ -139,7 +140,7 @@ def _takes_device(func: Operator) -> bool:
 
 def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     args, kwargs = _lazy(session, args), _lazy(session, kwargs)
-    if {torch.bfloat16, torch.float16} <= {t.dtype for t in _tensors((args, kwargs))}:
+    if {torch.bfloat16, torch.float16} <= {t.dtype for t in tensors((args, kwargs))}:
         raise session.refusal(
             _name(func),
             "of bfloat16 and float16 would be computed in bfloat16",
@@ -150,9 +151,7 @@ def _plain(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict
 
 def _is_below_wrapper(args: tuple[Any, ...]) -> bool:
     """Whether the wrapper of lazy tensors called the operator: it gives and takes bare values."""
-    return any(
-        t.device.type == "xla" and not torch._is_functional_tensor(t) for t in _tensors(args)
-    )
+    return any(t.device.type == "xla" and not torch._is_functional_tensor(t) for t in tensors(args))
 
 
 def _with_device(
@@ -187,7 +186,7 @@ def _read(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[
 def _dynamic(
     session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    if not all(map(session.is_known, _tensors((args, kwargs)))):
+    if not all(map(session.is_known, tensors((args, kwargs)))):
         raise session.refusal(
             _name(func),
             "has an output shape that depends on data, which a fixed graph cannot hold",
@@ -200,8 +199,8 @@ def _dynamic(
 def _without_lowering(
     session: Session, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    tensors = _tensors((args, kwargs))
-    if tensors and all(map(session.is_known, tensors)):
+    operands = tensors((args, kwargs))
+    if operands and all(map(session.is_known, operands)):
         return _on_cpu(session, func, args, kwargs)
     if decomposition_of(func) is None:
         raise _outside(session, func)
@@ -222,7 +221,7 @@ def _decomposed(
     below = _is_below_wrapper(args)
     args, kwargs = _lazy(session, args), _lazy(session, kwargs)
     if below:
-        args, kwargs = _mapped(_wrapped, args), _mapped(_wrapped, kwargs)
+        args, kwargs = mapped(_wrapped, args), mapped(_wrapped, kwargs)
     session.open.append(func)
     try:
         with OperatorMode(session), xla.through_wrapper():
@@ -230,7 +229,7 @@ def _decomposed(
     finally:
         session.open.pop()
     result = tuple(result) if isinstance(result, tuple) else result  # not one with names
-    return _mapped(xla.unwrapped, result) if below else result
+    return mapped(xla.unwrapped, result) if below else result
 
 
 def _wrapped(tensor: torch.Tensor) -> torch.Tensor:
@@ -253,13 +252,13 @@ def _on_cpu(session: Session, func: Operator, args: tuple[Any, ...], kwargs: dic
     read = functools.partial(session.value, operator=_name(func))
     if "device" in kwargs:
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    result = func(*_mapped(read, args), **_mapped(read, kwargs))
+    result = func(*mapped(read, args), **mapped(read, kwargs))
 
     def constant(tensor: torch.Tensor) -> torch.Tensor:
         lazy = session.constant(tensor)
         return xla.unwrapped(lazy) if below else lazy
 
-    return _mapped(constant, result)
+    return mapped(constant, result)
 
 
 def _lazy(session: Session, value: Any) -> Any:
@@ -268,24 +267,7 @@ def _lazy(session: Session, value: Any) -> Any:
             return tensor  # torch_xla takes a Python number as a 0-d CPU tensor: a constant
         return session.bindings.lazy(tensor)
 
-    return _mapped(lazy, value)
-
-
-def _mapped(function: Callable[[torch.Tensor], Any], value: Any) -> Any:
-    """A nested value with `function` applied to every tensor in it."""
-    if isinstance(value, torch.Tensor):
-        return function(value)
-    if type(value) in (tuple, list):
-        return type(value)(_mapped(function, v) for v in value)
-    if type(value) is dict:
-        return {k: _mapped(function, v) for k, v in value.items()}
-    return value
-
-
-def _tensors(value: Any) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    _mapped(found.append, value)
-    return found
+    return mapped(lazy, value)
 
 
 def _name(func: Operator) -> str:

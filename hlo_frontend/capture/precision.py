@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from hlo_frontend.capture.nested import mapped, tensors
+
 _aten = torch.ops.aten
 _HALVES = (torch.bfloat16, torch.float16)
 Call = Callable[[tuple[Any, ...], dict[str, Any]], Any]
@@ -16,12 +18,12 @@ def in_float32(func: Any, call: Call) -> Call:
     """`call(args, kwargs)` in float32 where operands are halves, rounded once at the end."""
 
     def wide_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        halves = {t.dtype for t in _tensors((args, kwargs)) if t.dtype in _HALVES}
+        halves = {t.dtype for t in tensors((args, kwargs)) if t.dtype in _HALVES}
         if len(halves) != 1:
             return call(args, kwargs)
         (half,) = halves
-        mixed = any(t.dtype is torch.float32 for t in _tensors((args, kwargs)))
-        result = call(_mapped(_widened, args), _mapped(_widened, kwargs))
+        mixed = any(t.dtype is torch.float32 for t in tensors((args, kwargs)))
+        result = call(mapped(_widened, args), mapped(_widened, kwargs))
         if isinstance(result, torch.Tensor):
             return _narrowed(result, half)
         # Statistics of halves are kept in the type of the running statistics.
@@ -34,7 +36,7 @@ def in_float(func: Any, call: Call) -> Call:
     """`call(args, kwargs)` with the default floating-point type in place of integers."""
 
     def float_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return call(_mapped(_floating, args), _mapped(_floating, kwargs))
+        return call(mapped(_floating, args), mapped(_floating, kwargs))
 
     return float_call
 
@@ -50,22 +52,6 @@ def _narrowed(tensor: torch.Tensor, half: torch.dtype) -> torch.Tensor:
 def _floating(tensor: torch.Tensor) -> torch.Tensor:
     exact = not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
     return tensor.to(torch.get_default_dtype()) if exact else tensor
-
-
-def _mapped(function: Callable[[torch.Tensor], Any], value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return function(value)
-    if type(value) in (tuple, list):
-        return type(value)(_mapped(function, v) for v in value)
-    if type(value) is dict:
-        return {k: _mapped(function, v) for k, v in value.items()}
-    return value
-
-
-def _tensors(value: Any) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    _mapped(found.append, value)
-    return found
 
 
 IN_FLOAT32 = frozenset({

@@ -34,7 +34,7 @@ def _without_nan(extreme: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor
     kind = torch.result_type(x, y)
     x, y = x.to(kind), y.to(kind)
     if not kind.is_floating_point:
-        return extreme(x, y)  # type: ignore[no-any-return]
+        return extreme(x, y)
     return torch.where(torch.isnan(x), y, torch.where(torch.isnan(y), x, extreme(x, y)))
 
 
@@ -108,3 +108,21 @@ def hypot(self: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     ratio = torch.where(longer == 0, torch.zeros_like(longer), shorter / longer)
     made = longer * torch.sqrt(1 + ratio * ratio)
     return torch.where(torch.isinf(x) | torch.isinf(y), torch.full_like(made, math.inf), made)
+
+
+def batch_norm_with_update(
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    running_mean: torch.Tensor,
+    running_var: torch.Tensor,
+    momentum: float,
+    eps: float,
+) -> tuple[torch.Tensor, ...]:
+    """Batch normalization in training, with what a backward pass would need left empty."""
+    functional = torch.ops.aten._native_batch_norm_legit_functional.default
+    out, mean, deviation, *running = functional(
+        input, weight, bias, running_mean, running_var, True, momentum, eps
+    )
+    reserve = torch.empty(0, dtype=torch.uint8, device=input.device)
+    return out, mean, deviation, reserve, *running

@@ -7,15 +7,21 @@ from typing import Any
 import torch
 
 Pair = tuple[torch.Tensor, torch.Tensor]
+_CUMMAX = torch.ops.aten.cummax.default
 
 
 def running_max(x: torch.Tensor, dim: int) -> Pair:
     """Of equal elements the last one counts, and a NaN stays."""
     dim = dim % x.ndim
-    values = torch.ops.aten.cummax.default(x, dim)[0] if x.numel() else x.clone()
+    if x.numel() == 0:
+        return x.clone(), torch.zeros_like(x, dtype=torch.int64)
+    values = _CUMMAX(x, dim)[0]
     hits = values == x
     if x.dtype.is_floating_point:
-        hits = hits | torch.isnan(x)
+        nan = torch.isnan(x)
+        spoilt = _CUMMAX(nan.to(torch.int32), dim)[0] > 0
+        values = torch.where(spoilt, torch.full_like(values, torch.nan), values)
+        hits = torch.where(spoilt, nan, hits)
     return values, _last(hits, dim)
 
 
@@ -33,7 +39,7 @@ def _last(hits: torch.Tensor, dim: int) -> torch.Tensor:
     along = torch.arange(hits.shape[dim], device=hits.device)
     along = along.reshape(-1, *(1,) * (hits.ndim - 1 - dim))
     marked = torch.where(hits, along, torch.zeros_like(along))
-    return torch.ops.aten.cummax.default(marked, dim)[0] if hits.numel() else marked
+    return _CUMMAX(marked, dim)[0]
 
 
 def median(self: torch.Tensor) -> torch.Tensor:
@@ -106,7 +112,9 @@ def searchsorted(
         values = self.unsqueeze(-1)
     kind = torch.promote_types(sequence.dtype, values.dtype)
     sequence, values = sequence.to(kind), values.to(kind)
-    before = ~(sequence > values) if right else ~(sequence >= values)
+    before = sequence <= values if right else sequence < values
+    if kind.is_floating_point:
+        before = before | torch.isnan(values)
     return before.sum(-1).to(torch.int32 if out_int32 else torch.int64)
 
 

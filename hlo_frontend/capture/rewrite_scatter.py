@@ -15,7 +15,7 @@ def gather(
     """Nothing is gathered by no index, whatever its rank."""
     if index.numel() == 0:
         return self.new_empty(index.shape)
-    return _aten.gather.default(self, dim, index)  # type: ignore[no-any-return]
+    return _aten.gather.default(self, dim, index)
 
 
 def index_reduce(
@@ -82,7 +82,7 @@ def embedding_bag(
 
 
 def svd(
-    A: torch.Tensor,  # noqa: N803  the name in PyTorch's schema
+    A: torch.Tensor,
     full_matrices: bool = False,
     compute_uv: bool = True,
     *,
@@ -100,10 +100,13 @@ def svd(
 
 def _svd_of_nothing(matrix: torch.Tensor, full: bool) -> tuple[torch.Tensor, ...]:
     (*lead, rows, columns), least = matrix.shape, min(matrix.shape[-2:])
-    like = {"dtype": matrix.dtype, "device": matrix.device}
-    left = torch.eye(rows, rows if full else least, **like).expand(*lead, -1, -1).clone()
-    right = torch.eye(columns if full else least, columns, **like).expand(*lead, -1, -1).clone()
-    return left, torch.zeros(*lead, least, **like), right
+
+    def eye(n: int, m: int) -> torch.Tensor:
+        made = torch.eye(n, m, dtype=matrix.dtype, device=matrix.device)
+        return made.expand(*lead, n, m).clone()
+
+    left, right = eye(rows, rows if full else least), eye(columns if full else least, columns)
+    return left, matrix.new_zeros((*lead, least)), right
 
 
 def scatter_reduce(
@@ -119,15 +122,16 @@ def scatter_reduce(
     name = "sum" if reduce == "mean" else reduce
     start, ones = self, torch.ones_like(self)
     if not include_self:
-        touched = torch.zeros_like(self, dtype=torch.bool).scatter(dim, index, True)
+        none = torch.zeros_like(self)
+        touched = _aten.scatter_reduce.two(none, dim, index, torch.ones_like(src), "sum") > 0
         start = torch.where(touched, torch.full_like(self, _nothing(name, self.dtype)), self)
         ones = torch.where(touched, torch.zeros_like(self), ones)
     made = _aten.scatter_reduce.two(start, dim, index, src, name)
     if reduce != "mean":
-        return made  # type: ignore[no-any-return]
+        return made
     counts = _aten.scatter_reduce.two(ones, dim, index, torch.ones_like(src), "sum")
     if self.dtype.is_floating_point:
-        return made / counts  # type: ignore[no-any-return]
+        return made / counts
     return torch.div(made, counts, rounding_mode="floor")
 
 

@@ -42,7 +42,7 @@ def adaptive_max_pool(self: torch.Tensor, output_size: Sequence[int]) -> Pair:
     sizes = self.shape[-len(output_size) :]
     if all(out and size % out == 0 for size, out in zip(sizes, output_size, strict=True)):
         kernel = [size // out for size, out in zip(sizes, output_size, strict=True)]
-        return _MAX_POOLS[len(kernel)](self, kernel, kernel)  # type: ignore[no-any-return]
+        return _MAX_POOLS[len(kernel)](self, kernel, kernel)
     spans = [_adaptive(size, out) for size, out in zip(sizes, output_size, strict=True)]
     return _max_over(self, spans)
 

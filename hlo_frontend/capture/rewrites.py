@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from hlo_frontend.capture import rewrite_expert as expert
 from hlo_frontend.capture import rewrite_arithmetic as arithmetic
 from hlo_frontend.capture import rewrite_distance as distance
+from hlo_frontend.capture import rewrite_expert as expert
 from hlo_frontend.capture import rewrite_move as move
 from hlo_frontend.capture import rewrite_order as order
 from hlo_frontend.capture import rewrite_scatter as scatter
@@ -32,6 +32,7 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     _aten.logaddexp2.default: arithmetic.logaddexp2,
     _aten.aminmax.default: arithmetic.aminmax,
     _aten.addbmm.default: arithmetic.addbmm,
+    _aten._batch_norm_with_update_functional.default: arithmetic.batch_norm_with_update,
     _aten.signbit.default: arithmetic.signbit,
     _aten.angle.default: arithmetic.angle,
     _aten.hypot.default: arithmetic.hypot,
@@ -93,6 +94,17 @@ def _is_partial(named: dict[str, Any]) -> bool:
     return named["reduce"] == "mean" or not named.get("include_self", True)
 
 
+def _is_scaled_otherwise(named: dict[str, Any]) -> bool:
+    """torch_xla takes the ratio of the sizes for the scale: the same where they divide."""
+    given = [v for k, v in named.items() if k.startswith("scales")] or [named.get("scale_factors")]
+    scales = given[0] if isinstance(given[0], list | tuple) else given
+    sizes = next(iter(named.values())).shape[2:]
+    return not named.get("align_corners") and any(
+        scale is not None and not (size * scale).is_integer()
+        for size, scale in zip(sizes, scales or (), strict=False)
+    )
+
+
 def _is_float(named: dict[str, Any]) -> bool:
     return named["self"].dtype.is_floating_point
 
@@ -106,4 +118,8 @@ WHEN: dict[Any, Callable[[dict[str, Any]], bool]] = {
     _aten.gather.default: _is_empty,
     _aten._linalg_svd.default: _is_batched,
     _aten.scatter_reduce.two: _is_partial,
+    _aten.upsample_nearest2d.default: _is_scaled_otherwise,
+    _aten.upsample_nearest2d.vec: _is_scaled_otherwise,
+    _aten.upsample_bilinear2d.default: _is_scaled_otherwise,
+    _aten.upsample_bilinear2d.vec: _is_scaled_otherwise,
 }

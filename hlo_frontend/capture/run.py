@@ -273,7 +273,7 @@ def _warn(message: str) -> None:
 
 
 def _package(frame: FrameType) -> str:
-    return frame.f_globals.get("__name__", "").partition(".")[0]  # type: ignore[no-any-return]
+    return frame.f_globals.get("__name__", "").partition(".")[0]
 
 
 _OWN = ("hlo_frontend", "torch_neuronx", "torch_neuron", "tensorflow_neuron")

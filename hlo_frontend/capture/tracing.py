@@ -14,7 +14,6 @@ import torch
 import torch.backends.mha
 from torch.nn.utils import stateless
 
-
 _FUNCTIONAL_CALL = stateless._functional_call.__code__
 
 

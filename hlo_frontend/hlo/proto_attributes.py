@@ -72,6 +72,13 @@ def _write_precision(proto: Any, value: tuple[str, ...]) -> None:
     proto.precision_config.operand_precision.extend(map(words.PRECISIONS.index, value))
 
 
+def _write_target(proto: Any, value: str) -> None:
+    """The target, and the version that is meant where none is stated; 0 would be another one."""
+    proto.custom_call_target = value
+    if not proto.custom_call_api_version:
+        proto.custom_call_api_version = words.API_VERSIONS.index("API_VERSION_ORIGINAL")
+
+
 def _read_pairs(attributes: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((e.key, e.value) for e in attributes.map))
 
@@ -267,7 +274,7 @@ CODECS: dict[str, codec.Codec] = {
     "k": codec.scalar("k"),
     "largest": codec.scalar("largest"),
     "kind": codec.scalar("fusion_kind"),
-    "custom_call_target": codec.scalar("custom_call_target"),
+    "custom_call_target": codec.Codec(lambda p: p.custom_call_target, _write_target),
     "custom_call_has_side_effect": codec.present("custom_call_has_side_effect"),
     "api_version": codec.optional_enum("custom_call_api_version", words.API_VERSIONS),
     "schedule": codec.enum("custom_call_schedule", words.SCHEDULES),

@@ -18,7 +18,7 @@ COMPONENTS = {"c64": "f32", "c128": "f64"}
 ONE_NAN = {
     "f8e4m3fn": {"nan": 0x7F, "-nan": 0xFF},
     "f8e8m0fnu": {"nan": 0xFF},
-    **dict.fromkeys(("f8e4m3b11fnuz", "f8e4m3fnuz", "f8e5m2fnuz"), {"-nan": 0x80}),
+    **{t: {"-nan": 0x80} for t in ("f8e4m3b11fnuz", "f8e4m3fnuz", "f8e5m2fnuz")},
 }
 
 

@@ -85,6 +85,17 @@ def _scaled(count: int) -> tuple[str, str]:
     return (f"{size:.3g}" if prefixes[0] else str(count)), prefixes[0]
 
 
+def print_table(out: Console, made: Table) -> None:
+    """Print a table, without the spaces at the ends of lines where they are not seen anyway."""
+    if out.is_terminal:
+        out.print(made)
+        return
+    with out.capture() as lines:
+        out.print(made)
+    for line in lines.get().splitlines():
+        out.print(Text(line.rstrip()), soft_wrap=True)
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
     """A table; a column whose name begins with `>` is aligned to the right."""
     made = Table(

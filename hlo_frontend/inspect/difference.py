@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hlo_frontend.inspect.graph import Block, Graph, Node, Port, plain_name
 
@@ -49,9 +49,22 @@ class Difference:
 
 def difference(before: Graph, after: Graph) -> Difference:
     """What differs between two graphs of one format."""
+    before, after = (replace(g, blocks=tuple(map(_named, g.blocks))) for g in (before, after))
     pairs = _paired_blocks(before, after)
     blocks = tuple(_block(old, new) for old, new in pairs)
     return Difference(tuple(_interface(before, after)), blocks)
+
+
+def _named(block: Block) -> Block:
+    """The function with parameters known by their names, where they have one, not by number."""
+    names = Counter(n.operator for n in block.nodes if n.op == "parameter" and n.operator)
+
+    def named(node: Node) -> Node:
+        if node.op != "parameter" or names[node.operator] != 1:
+            return node
+        return replace(node, attributes=(("name", node.operator),))
+
+    return replace(block, nodes=tuple(map(named, block.nodes)))
 
 
 def _interface(before: Graph, after: Graph) -> Iterator[tuple[str, str, str]]:
@@ -64,6 +77,7 @@ def _interface(before: Graph, after: Graph) -> Iterator[tuple[str, str, str]]:
         ("output", before.outputs, after.outputs),
     ):
         yield from _ports(what, old_ports, new_ports)
+    yield from _order(before.inputs, after.inputs)
     old_aliases, new_aliases = set(before.aliases), set(after.aliases)
     for output, name in sorted(old_aliases ^ new_aliases):
         text = f"{output} = {name}"
@@ -79,6 +93,17 @@ def _ports(
         a, b = (_port_text(side[name]) if name in side else "" for side in (old, new))
         if a != b:
             yield f"{what} {name}", a, b
+
+
+def _order(before: Sequence[Port], after: Sequence[Port]) -> Iterator[tuple[str, str, str]]:
+    """Whether the caller's inputs that both sides have come in another order."""
+    common = {p.name for p in before} & {p.name for p in after}
+    old, new = (
+        ", ".join(p.name for p in ports if p.name in common and p.kind == "input")
+        for ports in (before, after)
+    )
+    if old != new and sorted(old.split(", ")) == sorted(new.split(", ")):
+        yield "order of inputs", old, new
 
 
 def _port_text(port: Port) -> str:

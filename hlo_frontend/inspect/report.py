@@ -8,12 +8,12 @@ from itertools import groupby
 from rich.console import Console
 from rich.text import Text
 
-from hlo_frontend.inspect.console import bytes_text, count_text, table
+from hlo_frontend.inspect.console import bytes_text, count_text, print_table, table
 from hlo_frontend.inspect.difference import BlockDifference, Difference, opcodes
 from hlo_frontend.inspect.document import notes
 from hlo_frontend.inspect.graph import Graph, Node
 from hlo_frontend.inspect.show import attributes_text, headline, own_value
-from hlo_frontend.inspect.stats import Count, by_engine, by_layer, by_opcode, totals
+from hlo_frontend.inspect.stats import NO_LAYER, Count, by_engine, by_layer, by_opcode, totals
 
 LIMIT = 100  # differing instructions of a function that are listed
 BAR = 12  # columns of a full bar
@@ -25,7 +25,7 @@ def print_stats(out: Console, graph: Graph, depth: int | None) -> None:
     out.print(headline(graph), soft_wrap=True)
     whole = totals(graph).cost.flops
     layers = by_layer(graph, depth)
-    if len(layers) > 1 or (layers and layers[0].name != "(no layer)"):
+    if len(layers) > 1 or (layers and layers[0].name != NO_LAYER):
         columns = ("layer", *_COUNT_COLUMNS, ">parameters")
         rows = [[*_row(c, whole, _indented(c)), _parameters(c)] for c in layers]
         rows.append([*_row(totals(graph), whole, "total"), _parameters(totals(graph))])
@@ -43,7 +43,7 @@ def print_stats(out: Console, graph: Graph, depth: int | None) -> None:
 
 def _print(out: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     out.print()
-    out.print(table(title, columns, rows))
+    print_table(out, table(title, columns, rows))
 
 
 def _indented(count: Count) -> str:

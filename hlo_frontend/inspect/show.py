@@ -13,12 +13,12 @@ from rich.text import Text
 
 from hlo_frontend.inspect.console import bytes_text, count_text, flops_text
 from hlo_frontend.inspect.graph import Block, Graph, Layer, Node, Port, plain_name, total
-from hlo_frontend.inspect.stats import Count, totals
+from hlo_frontend.inspect.stats import NO_LAYER, Count, totals
 
 FULL = 200  # instructions up to which a listing leaves nothing out
 LINES = 60  # what a listing aims at when it collapses layers
 LIMIT = 400  # lines of a listing that was asked for by layer or depth
-OWN = ("literal", "number")
+OWN = ("literal", "name", "number")  # attributes that stand in the place of operands
 PORTS = 12  # inputs that are listed
 ENGINE_STYLES = {
     "PE": "bold red", "Activation": "yellow", "DVE": "green", "Pool": "magenta", "SP": "blue",
@@ -167,9 +167,11 @@ def _group(block: Block, group: Group) -> Text:
 def _lines(block: Block, positions: Iterable[int]) -> Iterator[Text]:
     """Every instruction; a heading where the layer changes, the source where that changes."""
     key: Callable[[int], Layer] = lambda p: block.nodes[p].layer  # noqa: E731
+    headed = False
     for layer, members in groupby(positions, key):
-        if layer:
-            yield Text(f"  ▾ {'.'.join(layer)}", "magenta")
+        if layer or headed:
+            yield Text(f"  ▾ {'.'.join(layer) or NO_LAYER}", "magenta")
+            headed = True
         said = ""
         for position in members:
             origin = _origin(block.nodes[position])

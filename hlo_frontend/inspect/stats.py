@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hlo_frontend.inspect.cost import Cost
 from hlo_frontend.inspect.graph import Graph, Layer, Node, Port, total
 
+NO_LAYER = "(no layer)"
 LIMIT = 40  # rows that a table by layer has where no depth is asked for
 
 
@@ -72,7 +73,7 @@ def _grouped(nodes: Iterable[Node], key: Callable[[Node], str]) -> dict[str, lis
 def by_layer(graph: Graph, depth: int | None = None) -> tuple[Count, ...]:
     """Layers down to a depth, each with all below it, in the order in which they end.
 
-    What names no layer is in `(no layer)`. Without `depth`, as deep as `LIMIT` rows allow.
+    What names no layer is in `NO_LAYER`. Without `depth`, as deep as `LIMIT` rows allow.
     """
     nodes: dict[Layer, list[Node]] = {}
     ports: dict[Layer, list[Port]] = {}
@@ -88,7 +89,7 @@ def by_layer(graph: Graph, depth: int | None = None) -> tuple[Count, ...]:
     ordered = _ordered(sorted(nodes, key=lambda path: last.get(path, -1)))
     shown = [path for path in ordered if len(path) <= max(depth, 1)]
     return tuple(
-        _count(".".join(p) or "(no layer)", nodes[p], ports.get(p, ()), max(len(p) - 1, 0))
+        _count(".".join(p) or NO_LAYER, nodes[p], ports.get(p, ()), max(len(p) - 1, 0))
         for p in shown
     )
 

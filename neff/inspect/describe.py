@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from hlo_frontend.inspect.console import bytes_text, table
+from hlo_frontend.inspect.console import bytes_text, print_table, table
 from hlo_frontend.inspect.document import Document, document, port_value
 from hlo_frontend.inspect.graph import Graph, Port
 from neff.header import HEADER_SIZE
@@ -92,7 +92,7 @@ def info_document(raw: RawNeff, program: Program) -> Document:
 def print_header(out: Console, raw: RawNeff) -> None:
     rows = [[name, _field_text(name, value)] for name, value in header_value(raw).items()]
     out.print(Text(str(raw.path), "bold"), soft_wrap=True)
-    out.print(table("", ("", ""), rows), soft_wrap=True)
+    print_table(out, table("", ("", ""), rows))
 
 
 def _field_text(name: str, value: Any) -> str:
@@ -108,11 +108,11 @@ def print_contents(out: Console, program: Program, *, everything: bool = False) 
     for title in ("inputs", "outputs", "states", "weights"):
         _print_ports(out, title, value[title], everything)
     for alias in value["aliases"]:
-        out.print(f"{alias['output']} is written over {alias['input']}")
+        out.print(Text(f"{alias['output']} is written over {alias['input']}"), soft_wrap=True)
     rows = [[s["engine"], s["file"], f"{s['instructions']:,}"] for s in value["streams"]]
-    out.print(table("\nEngine streams", ("engine", "file", ">instructions"), rows))
+    print_table(out, table("\nEngine streams", ("engine", "file", ">instructions"), rows))
     memory = [[k.replace("_", " "), bytes_text(v)] for k, v in value["memory"].items()]
-    out.print(table("\nMemory", ("", ">"), memory))
+    print_table(out, table("\nMemory", ("", ">"), memory))
     functions = f"{value['functions']} functions, {value['regions']} regions"
     out.print(Text(f"\ntarget {program.target}, {functions}", "dim"))
 
@@ -126,6 +126,8 @@ def _print_ports(out: Console, title: str, ports: list[Document], everything: bo
     shown = ports if everything else ports[:SHOWN]
     rows = [[p["name"], p["type"], bytes_text(p["bytes"]), p["digest"][:12]] for p in shown]
     total = f"{len(ports)}, {bytes_text(sum(p['bytes'] for p in ports))}"
-    out.print(table(f"\n{title.capitalize()} ({total})", ("name", "type", ">size", "sha256"), rows))
+    print_table(
+        out, table(f"\n{title.capitalize()} ({total})", ("name", "type", ">size", "sha256"), rows)
+    )
     if len(shown) < len(ports):
         out.print(Text(f"… {len(ports) - len(shown)} more; --all shows them", "dim"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from hlo_frontend.files import read_hlo_file
-from hlo_frontend.inspect.console import EXIT_OK, console, print_json, table
+from hlo_frontend.inspect.console import EXIT_OK, console, print_json, print_table, table
 from hlo_frontend.inspect.difference import opcodes
 from hlo_frontend.inspect.document import document
 from hlo_frontend.inspect.report import opcodes_text, print_difference
@@ -90,7 +90,7 @@ def _print_summary(found: Sequence[Step]) -> None:
     out = console()
     made = table("", columns, rows)
     made.columns[-1].no_wrap = False
-    out.print(made)
+    print_table(out, made)
 
 
 def _what(step: Step) -> str:

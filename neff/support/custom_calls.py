@@ -98,12 +98,16 @@ def _config(s: Site) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _listed(s: Site) -> str:
+    return ", ".join(map(str, s.operands)) or "none"
+
+
 def _quantize(s: Site) -> Iterator[Finding]:
     config = _config(s)
     if config is None:
         yield "NCC_EVRF036", "backend_config must be a JSON object"
-    elif len(s.operands) != 1:
-        yield "NCC_EVRF037", f"there are {len(s.operands)}"
+    elif len(s.operands) != 1 or not isinstance(s.operands[0], Shape):
+        yield "NCC_EVRF037", f"operands are {_listed(s)}"
     elif not isinstance(s.instruction.shape, TupleShape) or len(s.instruction.shape.elements) != 2:
         yield "NCC_EVRF057", f"it returns {s.instruction.shape}"
     else:
@@ -142,8 +146,8 @@ def _quantize_output(s: Site, source: Shape, dim: int, dtype: object) -> Iterato
 
 
 def _scaled(s: Site) -> Iterator[Finding]:
-    if len(s.operands) != 4:
-        yield "NCC_EVRF043", f"there are {len(s.operands)}"
+    if len(s.operands) != 4 or not all(isinstance(o, Shape) for o in s.operands):
+        yield "NCC_EVRF043", f"operands are {_listed(s)}"
         return
     config, result = _scaled_dims(s), s.instruction.shape
     if s.array(0).rank < 2:

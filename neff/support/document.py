@@ -97,8 +97,11 @@ Made by `python -m neff.support.document`; a test holds it to the tables it is m
 A module is compiled unless AWS's documents say that it is not. Then the error is
 `neff.errors.RefusedError`, its `code` is theirs, and so is the first line of its message (index of
 error codes, Neuron SDK 2.32). Below stand the reason, the instruction, the user's line, and what
-helps. `neff.support.refusals.refusals(module, options)` gives all of them without raising.
-Instructions that no result depends on are not refused.
+helps. Instructions that no result depends on are not refused.
+
+To ask without compiling: `torch_neuronx.analyze(model, inputs)` checks each PyTorch operator by
+itself, `neuronx-cc compile --query-compute-placement` each HLO instruction, and
+`neff.support.refusals.refusals(module, options)` gives every refusal of a module without raising.
 
 | code | targets | when |
 |---|---|---|

@@ -112,7 +112,7 @@ def _error(memory: Memory, uses: Sequence[Use], options: CompileOptions) -> Refu
         "the largest:",
         *(f"  {_gib(use.size):>10}  {use.what}" for use in largest),
     ]
-    return RefusedError(str(Refusal(code, "\n  ".join(lines))), code)
+    return Refusal(code, "\n  ".join(lines)).error()
 
 
 def _gib(size: int) -> str:

@@ -50,6 +50,10 @@ class Refusal:
         remedy = f"\n  try: {code.remedy}" if code.remedy else ""
         return f"[{code.name}] {code.message}\n  {self.why}{self.quoted}{remedy}"
 
+    def error(self, also: str = "") -> RefusedError:
+        """The error that says all this, and `also` below."""
+        return RefusedError(f"{self}{also}", self.code)
+
 
 def refusals(module: HloModule, options: CompileOptions) -> tuple[Refusal, ...]:
     """Everything the documents refuse of a verified module for the options' target, in order.
@@ -103,12 +107,12 @@ def check_support(module: HloModule, options: CompileOptions) -> None:
     try:
         verify_module(module)
     except HloError as error:
-        raise RefusedError(str(Refusal("NCC_EVRF064", str(error))), "NCC_EVRF064") from error
+        raise Refusal("NCC_EVRF064", str(error)).error() from error
     sites = tuple(live_sites(module, options))
     found = tuple(_all(sites, options))
     refused = [r for r in found if not r.allowed_by]
     if refused:
-        raise RefusedError(_message(refused), refused[0].code)
+        raise refused[0].error(_others(refused[1:]))
     _warn_of_downcasts(found, options)
     counts, lines = unlisted(sites)
     if counts:
@@ -119,10 +123,10 @@ def check_support(module: HloModule, options: CompileOptions) -> None:
         )
 
 
-def _message(refused: list[Refusal]) -> str:
-    rest = Counter(r.code for r in refused[1:])
-    others = ", ".join(f"{code} \N{MULTIPLICATION SIGN}{n}" for code, n in sorted(rest.items()))
-    return f"{refused[0]}" + (f"\n  also refused: {others}" if others else "")
+def _others(refused: list[Refusal]) -> str:
+    counts = Counter(r.code for r in refused)
+    others = ", ".join(f"{code} \N{MULTIPLICATION SIGN}{n}" for code, n in sorted(counts.items()))
+    return f"\n  also refused: {others}" if others else ""
 
 
 def _warn_of_downcasts(found: tuple[Refusal, ...], options: CompileOptions) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hlo_frontend.hlo.literal import AnyLiteral, Literal
+from hlo_frontend.hlo.types import Shape
 from neff.support.indices import gather_out_of_bounds, scatter_out_of_bounds
 from neff.support.site import Site, leaves
 from neff.support.topk import is_topk
@@ -114,9 +115,10 @@ def _reduce_window_operands(s: Site) -> Why:
 
 
 def _integer_topk(s: Site) -> Why:
-    if not is_topk(s) or s.array(0).dtype not in ("s32", "s64"):
+    source = s.operands[0] if s.operands else None  # a custom call may have anything
+    if not isinstance(source, Shape) or source.dtype not in ("s32", "s64") or not is_topk(s):
         return None
-    return f"the input is {s.array(0)}"
+    return f"the input is {source}"
 
 
 def _reducer(s: Site) -> set[str]:

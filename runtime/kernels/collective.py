@@ -48,9 +48,7 @@ def _kept(op: str) -> Kernel:
     return kernel
 
 
-def _broadcast(
-    *operands: jax.Array, shape: AnyShape, replica_groups: Groups, **_: Any
-) -> Value:
+def _broadcast(*operands: jax.Array, shape: AnyShape, replica_groups: Groups, **_: Any) -> Value:
     """The data of the first replica of a group; zeros for a replica that is in none."""
     _alone("collective-broadcast", replica_groups)
     if replica_groups and (0,) not in replica_groups:
@@ -58,9 +56,7 @@ def _broadcast(
     return _results(operands, shape)
 
 
-def _permute(
-    *operands: jax.Array, shape: AnyShape, source_target_pairs: Groups, **_: Any
-) -> Value:
+def _permute(*operands: jax.Array, shape: AnyShape, source_target_pairs: Groups, **_: Any) -> Value:
     """What replica 0 sends itself; zeros if nobody sends to it."""
     if any(0 in pair and pair != (0, 0) for pair in source_target_pairs):
         raise UnsupportedFormError(

@@ -157,7 +157,7 @@ def _convolution(
         feature_group_count=integer(feature_group_count),
         batch_group_count=integer(batch_group_count),
         precision_config=_precision(operand_precision),
-        **window_attributes(window),
+        window=window_attributes(window),
     )
 
 

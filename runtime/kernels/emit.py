@@ -7,7 +7,7 @@ predicates) and rewrite others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +43,14 @@ def emit(
     *,
     regions: tuple[Region, ...] = (),
     packed: bool = False,
+    window: Mapping[str, str] | None = None,
     **attributes: str,
 ) -> Value:
     """The result of the operation `name` (`stablehlo.add`), a tuple where the shape is one.
 
-    Attributes are in MLIR's text. Numbers of less than 8 bits are kept in 8 on the way, for XLA
-    ends the process over some operations on them; `packed` says that it takes them in this one.
+    Attributes are in MLIR's text, those of a window as a mapping. Numbers of less than 8 bits are
+    kept in 8 on the way, for XLA ends the process over some operations on them; `packed` says that
+    it takes them in this one.
     """
     results = _avals(shape)
     if not packed:
@@ -58,7 +60,7 @@ def emit(
         *operands,
         results=results if packed else tuple(a.update(dtype=_whole(a.dtype)) for a in results),
         name=name,
-        attributes=tuple(attributes.items()),
+        attributes=(*attributes.items(), *(window or {}).items()),
         regions=regions,
     )
     values = tuple(_convert(v, a.dtype) for v, a in zip(made, results, strict=True))
@@ -67,7 +69,7 @@ def emit(
 
 # Where numbers of less than 8 bits are kept.
 _WHOLE: dict[np.dtype, np.dtype] = {
-    np.dtype(narrow): np.dtype(wide)  # type: ignore[call-overload]
+    np.dtype(narrow): np.dtype(wide)
     for narrow, wide in (
         (ml_dtypes.int2, np.int8),
         (ml_dtypes.int4, np.int8),

@@ -69,7 +69,7 @@ def _before(direction: str, floating: bool) -> Callable[..., Any]:
 
 
 def top_k(x: jax.Array, *, shape: TupleShape, k: int, largest: bool = True) -> Value:
-    """The `k` first along the last dimension, in order, and where they stood; equals keep theirs."""
+    """The `k` first along the last dimension, in order, and where they stood; a stable sort."""
     values, positions = shape.elements
     assert isinstance(values, Shape) and isinstance(positions, Shape)
     sorted_ = TupleShape((Shape(values.dtype, x.shape), Shape(positions.dtype, x.shape)))

@@ -10,9 +10,7 @@ from runtime.kernels.kind import Kernel, Value
 
 
 def _batch_norm(name: str) -> Kernel:
-    def kernel(
-        *operands: jax.Array, shape: AnyShape, epsilon: float, feature_index: int
-    ) -> Value:
+    def kernel(*operands: jax.Array, shape: AnyShape, epsilon: float, feature_index: int) -> Value:
         return emit(
             f"stablehlo.{name}",
             operands,

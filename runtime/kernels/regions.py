@@ -34,9 +34,7 @@ def _reduce(
     *operands: jax.Array, shape: AnyShape, dimensions: tuple[int, ...], bodies: tuple[Body]
 ) -> Value:
     region = reducer(bodies[0], operands[: len(operands) // 2])
-    return emit(
-        "stablehlo.reduce", operands, shape, regions=(region,), dimensions=ints(dimensions)
-    )
+    return emit("stablehlo.reduce", operands, shape, regions=(region,), dimensions=ints(dimensions))
 
 
 def window_attributes(window: Window) -> dict[str, str]:
@@ -59,7 +57,7 @@ def _reduce_window(
         window_dimensions=ints(w.size for w in window),
         base_dilations=ints(w.base_dilation for w in window),
         window_dilations=ints(w.window_dilation for w in window),
-        **window_attributes(window),
+        window=window_attributes(window),
     )
 
 
@@ -131,7 +129,7 @@ def _select_and_scatter(
         shape,
         regions=(comparator(select, (operand,)), reducer(scatter, (operand,))),
         window_dimensions=ints(w.size for w in window),
-        **window_attributes(window),
+        window=window_attributes(window),
     )
 
 

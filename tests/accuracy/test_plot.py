@@ -39,14 +39,20 @@ HUNDRED = report(
 )
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A hundred layers as SVG."""
+    path = tmp_path_factory.mktemp("plot") / "errors.svg"
+    HUNDRED.plot(path)
+    return path
+
+
 def texts(path) -> list[str]:
     return [t.text or "" for t in ElementTree.parse(path).iter(f"{SVG}text")]
 
 
-def test_an_svg_names_every_layer_and_setting(tmp_path):
-    path = tmp_path / "errors.svg"
-    HUNDRED.plot(path)
-    found = texts(path)
+def test_an_svg_names_every_layer_and_setting(drawn):
+    found = texts(drawn)
     assert {f"model.block.{n}.dense" for n in range(100)} <= set(found)
     assert {"matmult bf16", "all bf16"} <= set(found)
     assert "most" not in found  # it was refused: there is nothing to draw
@@ -54,22 +60,19 @@ def test_an_svg_names_every_layer_and_setting(tmp_path):
     assert "relative error (dashed: tolerance 0.01; 1000: infinite)" in found
 
 
-def test_layers_do_not_run_into_each_other(tmp_path):
-    path = tmp_path / "errors.svg"
-    HUNDRED.plot(path)
+def test_layers_do_not_run_into_each_other(drawn):
     heights = []
-    for text in ElementTree.parse(path).iter(f"{SVG}text"):
+    for text in ElementTree.parse(drawn).iter(f"{SVG}text"):
         if (text.text or "").startswith("model.block."):
             heights.append(float(text.attrib["y"]))
     assert heights == sorted(heights)
     assert min(b - a for a, b in itertools.pairwise(heights)) > 8  # points of a line
 
 
-def test_one_report_is_one_file(tmp_path):
-    first, second = tmp_path / "1.svg", tmp_path / "2.svg"
-    HUNDRED.plot(first)
-    HUNDRED.plot(second)
-    assert first.read_bytes() == second.read_bytes()
+def test_one_report_is_one_file(drawn, tmp_path):
+    again = tmp_path / "again.svg"
+    HUNDRED.plot(again)
+    assert again.read_bytes() == drawn.read_bytes()
 
 
 def test_a_png_is_as_high_as_its_layers_need(tmp_path):

@@ -15,7 +15,8 @@ import torch_neuronx
 from neff.errors import OptionError
 from tests.accuracy import models
 from torch_neuronx.accuracy import AccuracyReport, LayerError, SettingReport
-from torch_neuronx.accuracy.settings import DEFAULT_SETTINGS, label
+from torch_neuronx.accuracy.settings import DEFAULT_SETTINGS, bits_of, label, options_of
+from torch_neuronx.accuracy.table import elided
 
 NONE = "--auto-cast=none"
 MATMULT = "--auto-cast=matmult --auto-cast-type=bf16"
@@ -45,6 +46,8 @@ def test_by_default_every_cast_is_compared_with_every_type():
         *("matmult bf16", "matmult fp16", "matmult tf32", "matmult fp8_e4m3"),
         *("all bf16", "all fp16", "all tf32", "all fp8_e4m3"),
     ]
+    bits = [bits_of(options_of("--target=trn2", s)) for s in DEFAULT_SETTINGS]
+    assert bits == [32, 16, 16, 19, 8, 16, 16, 19, 8]
     assert label("--auto-cast=all -O1") == "all -O1"
     assert label("") == "default options"
 
@@ -210,6 +213,19 @@ def test_the_table_says_what_the_report_knows(spoiled):
     assert f"models.py:{models.CANCEL_LINE}" in text
     assert "none: " not in text  # nothing is off: no table of layers
     assert "in the fewest bits." in text
+
+
+@pytest.mark.parametrize(
+    ("layer", "shown"),
+    [
+        ("encoder.layer.0", "encoder.layer.0"),
+        ("model.encoder.layer.0", "…encoder.layer.0"),
+        ("a_name_without_any_parts", "…_without_any_parts"),
+    ],
+)
+def test_of_a_long_path_the_last_parts_are_shown(layer, shown):
+    assert elided(layer, 19) == shown
+    assert len(shown) <= 19
 
 
 @pytest.mark.parametrize(

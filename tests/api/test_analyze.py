@@ -157,6 +157,27 @@ def test_values_the_inputs_decide_are_not_taken_for_known():
     assert ("aten::repeat_interleave", "") in checked(from_constant, x)
 
 
+def test_whatever_can_be_traced_can_be_analyzed():
+    x, layer = torch.rand(2, 3), nn.Linear(3, 3)
+
+    def nested(given, pair):
+        return {"a": layer(given["x"]).relu(), "b": [pair[0] + 1, None]}
+
+    expected = [("aten::linear", ""), ("aten::relu", ""), ("aten::add", "")]
+    assert checked(nested, {"x": x}, (x, x)) == expected
+    assert checked(layer.forward, x) == expected[:1]
+    assert checked(torch.jit.script(nn.Sequential(layer, nn.ReLU())), x) == expected[:2]
+    assert checked(torch.jit.trace(layer, x), x) == expected[:1]
+
+
+def test_attention_is_analyzed_as_it_is_traced():
+    layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True).eval()
+    found = checked(layer, torch.rand(1, 5, 4))
+    assert ("aten::softmax", "") in found or ("aten::scaled_dot_product_attention", "") in found
+    assert {failure for _, failure in found} == {""}
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def test_control_flow_of_scripted_code_is_followed():
     @torch.jit.script
     def scripted(x: torch.Tensor, n: int):

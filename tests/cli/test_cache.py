@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -404,6 +405,15 @@ def test_compiling_a_module_in_memory(tmp_path, capfd):
     assert re.search(HIT, capfd.readouterr().err)
     neuron_xla_compile(proto(), "-O1 --target=inf2", cache_key="key", cache_dir=str(tmp_path / "n"))
     assert [e.name.split("+")[0] for e in entries("n")] == ["MODULE_key"]
+
+
+def test_threads_that_want_the_same_compile_it_once(capfd):
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: neuron_xla_compile(proto(), ["-O1"]), range(4)))
+    assert len(set(made)) == 1
+    err = capfd.readouterr().err
+    assert err.count("Call compiler with cmd") == 1
+    assert len(re.findall(HIT, err)) == 3
 
 
 def test_a_module_in_memory_that_is_refused():

@@ -142,6 +142,16 @@ def test_a_function_that_jax_leaves_to_lapack_on_the_cpu(capfd):
     np.testing.assert_allclose(made, np.linalg.cholesky(x), 1e-5, 1e-5)
 
 
+def test_a_symbolic_dimension_is_refused(capfd):
+    size = jax.ShapeDtypeStruct(jax.export.symbolic_shape("n"), np.float32)
+    exported = jax.export.export(jax.jit(lambda x: x * 2))(size)
+    Path("symbolic").write_bytes(exported.mlir_module_serialized)
+    assert main(["compile", "symbolic", "--framework=XLA", "--target=trn2"]) == 1
+    err = capfd.readouterr().err
+    assert err.startswith("[NCC_EMOD025] Dynamic shape is not supported.")
+    assert "stablehlo: dimensions must be static: " in err
+
+
 def test_donated_arguments_are_plain_inputs():
     f = jax.jit(lambda state, x: (state + x, state * x), donate_argnums=0)
     x = array(4)

@@ -67,6 +67,18 @@ def test_the_interface_counts():
     )
 
 
+def test_the_order_of_inputs_counts():
+    text = MODEL.replace("encoder.0.weight", "y").replace("head.weight", "z")
+    swapped = text.replace("parameter(1)", "parameter(9)").replace("parameter(2)", "parameter(1)")
+    graphs = (
+        graph_of_module(parse_module(t))
+        for t in (text, swapped.replace("parameter(9)", "parameter(2)"))
+    )
+    found = difference(*graphs)
+    assert found.interface == (("order of inputs", "x, y, z", "x, z, y"),)
+    assert not found.blocks[-1]
+
+
 def test_other_functions_count():
     found = compare(MODEL.replace("add(a, b)", "maximum(a, b)"))
     assert [n.op for n in found.blocks[0].added] == ["maximum"]

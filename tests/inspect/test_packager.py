@@ -63,6 +63,16 @@ def test_info_as_json(neff_file):
     assert sum(s["instructions"] for s in value["streams"]) == 11
 
 
+def test_the_header_of_a_foreign_neff(tmp_path):
+    contents = b"foreign" * 100
+    header = Header("foreign", hashlib.sha256(contents).digest(), len(contents), lnc_size=2)
+    (tmp_path / "foreign.neff").write_bytes(header.pack() + contents)
+    made = packager("info", tmp_path / "foreign.neff")
+    assert "network_name              foreign\n" in made.stdout
+    assert "pcore_count_per_lnc       2\n" in made.stdout
+    assert made.returncode == 2 and made.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("compress", [True, False])
 def test_untouched_parts_make_the_same_bytes(compress, tmp_path):
     data = write_neff(compile_module(module()).program, compress=compress).tobytes()

@@ -175,7 +175,7 @@ def test_five_thousand_instructions(text, browser, tmp_path):
         browser.evaluate(
             "(() => { const t = performance.now(); draw(); return performance.now() - t; })()"
         )
-        < 500
+        < 2000
     )
     search(browser, "v4321")
     browser.press("Enter")
@@ -185,5 +185,5 @@ def test_five_thousand_instructions(text, browser, tmp_path):
         browser.evaluate(
             "(() => { const t = performance.now(); expand(); return performance.now() - t; })()"
         )
-        < 3000
+        < 10_000
     )

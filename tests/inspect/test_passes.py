@@ -57,8 +57,24 @@ def test_a_folder_of_stages(tmp_path, text_file):
     found = table(tmp_path)
     compiled = table(text_file, "--auto-cast=matmult")
     assert found[0]["seconds"] == 0.25 and found[1]["seconds"] is None
-    for key in ("pass", "instructions_before", "instructions_after", "opcodes"):
+    for key in ("pass", "instructions_before", "instructions_after", "opcodes", "placement"):
         assert [s[key] for s in found] == [s[key] for s in compiled], key
+
+
+def test_a_damaged_stage(tmp_path):
+    path = tmp_path / "00-lower.txt"
+    for text, message in (
+        ("nonsense\n", "must begin with a program's name and target"),
+        ("program m, target=inf2\n", "must hold a function, got none"),
+        ("program m, target=inf2\nmain {\n  what\n", "00-lower.txt:3 must be an instruction"),
+        (
+            "program m, target=inf2\nmain {\n  %0 = f32[] abs(%1)\n  return %0\n}\n",
+            "main must define values first, see %0",
+        ),
+    ):
+        path.write_text(text)
+        made = run_tool("neff", "passes", tmp_path)
+        assert made.returncode == 2 and message in made.stderr
 
 
 @pytest.mark.parametrize(

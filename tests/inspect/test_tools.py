@@ -25,9 +25,7 @@ assert not heavy, heavy
     ("name", "command"),
     [
         ("hlo_frontend", ("show",)),
-        ("hlo_frontend", ("stats",)),
         ("neff", ("show",)),
-        ("neff", ("verify",)),
         ("neff", ("passes",)),
         ("neff.packager", ("info",)),
     ],

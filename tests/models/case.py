@@ -70,14 +70,21 @@ def padded(batch: int, length: int) -> torch.Tensor:
 def settle(model: nn.Module) -> nn.Module:
     """Evaluation mode, and weights that let every layer be seen in the result.
 
-    Fresh models have layers that do nothing: zero scales and biases, statistics of 0 and 1.
+    Fresh models have layers that do nothing: zero scales and biases, statistics of 0 and 1; and
+    convolutions so small that after some of them nothing of the input is left.
     """
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.add_(torch.randn_like(parameter), alpha=0.02)
+        if parameter.is_floating_point() and parameter.ndim > 2 and parameter.numel() > 1:
+            wanted = (2 / parameter[0].numel()) ** 0.5
+            if parameter.std() < wanted / 2:
+                parameter.mul_(wanted / parameter.std())
     for module in model.modules():
         mean, variance = (getattr(module, n, None) for n in ("running_mean", "running_var"))
         if isinstance(mean, torch.Tensor) and isinstance(variance, torch.Tensor):
             mean.normal_(0, 0.1)
             variance.uniform_(0.8, 1.2)
+            if isinstance(weight := getattr(module, "weight", None), torch.Tensor):
+                weight.uniform_(0.8, 1.2)
     return model.eval()

@@ -75,7 +75,7 @@ def test_differences_are_relative_and_see_what_is_not_finite():
     assert difference(torch.tensor([1.0, -4.4, float("inf")]), expected) == pytest.approx(0.1)
     with pytest.raises(AssertionError, match="other elements are finite"):
         difference(torch.tensor([1.0, -4.0, 0.0]), expected)
-    with pytest.raises(AssertionError, match="not torch.float32"):
+    with pytest.raises(AssertionError, match=r"not torch\.float32"):
         difference(expected.double(), expected)
 
 

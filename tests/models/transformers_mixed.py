@@ -95,21 +95,6 @@ AUDIO: Makers = {
     "data2vec-audio": lambda: speech(
         "data2vec-audio", {**SPEECH, "conv_pos_kernel_size": 7, "num_conv_pos_embeddings": 2}
     ),
-    "encodec": lambda: named(
-        "encodec",
-        {
-            "num_filters": 8,
-            "hidden_size": 16,
-            "codebook_size": 16,
-            "codebook_dim": 16,
-            "upsampling_ratios": [4, 2],
-            "num_lstm_layers": 1,
-            "target_bandwidths": [6.0],
-            "sampling_rate": 4000,
-        },
-        {"input_values": image(1, 1, 256)},
-        take=("audio_values",),
-    ),
     "hubert": lambda: speech("hubert", SPEECH),
     "moonshine": lambda: named(
         "moonshine",
@@ -343,6 +328,8 @@ MULTIMODAL: Makers = {
             "input_ids": with_image_tokens(16, 97),
             "pixel_values": image(BATCH, 3, 32, 32),
             "attention_mask": lambda: torch.ones(BATCH, 24, dtype=torch.int64),
+            # Without it the model masks one way when it is traced and another when it is not.
+            "token_type_ids": lambda: torch.zeros(BATCH, 24, dtype=torch.int64),
         },
         "PaliGemmaForConditionalGeneration",
         take=("logits",),

@@ -48,6 +48,8 @@ VISIONS: dict[str, tuple[Config, str, dict[str, Any]]] = {
             "fusion_hidden_size": 16,
             "head_hidden_size": 8,
             "head_in_index": -1,
+            "depth_estimation_type": "metric",
+            "max_depth": 5,
         },
         "AutoModelForDepthEstimation",
         {},

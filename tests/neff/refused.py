@@ -239,6 +239,7 @@ CASES: tuple[Case, ...] = (
     Case("EVRF063", reduction("reduce-scatter", "s64"), typed("s64"), NONE),
     Case("EVRF036", quantize("{"), PACKED, why="JSON"),
     Case("EVRF037", quantize(operands="x, x"), PACKED),
+    Case("EVRF037", quantize(source="(bf16[8,64])"), PACKED, why=r"operands are \(bf16"),
     Case(
         "EVRF038",
         quantize(settings(dim=-3)),
@@ -253,6 +254,7 @@ CASES: tuple[Case, ...] = (
     Case("EVRF057", quantize(result="u32[8,16]"), PACKED),
     Case("EVRF058", quantize(source="bf16[8,62]"), PACKED),
     Case("EVRF043", scaled(operands="x, y, a"), scaled()),
+    Case("EVRF043", scaled(operands=""), scaled(), why="operands are none"),
     Case("EVRF044", scaled(lhs="f8e5m2[4,8,16]"), scaled()),
     Case("EVRF045", scaled(result="f16[4,8,2]"), scaled(result="bf16[4,8,2]")),
     Case("EVRF046", scaled(lhs="u32[16]"), scaled()),

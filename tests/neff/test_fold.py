@@ -62,7 +62,8 @@ def test_folding_gives_the_bits_of_the_kernels(dtype):
 
 
 def test_every_rule_folds_something():
-    folded = {c.op for c in CASES if c.dtype in ("s32", "f32", "pred") and _folded(c)[1] is not None}
+    cases = [c for c in CASES if c.dtype in ("s32", "f32", "pred")]
+    folded = {c.op for c in cases if _folded(c)[1] is not None}
     assert folded == FOLDS.keys()
 
 
@@ -126,7 +127,8 @@ def test_numbers_between_two_of_a_format_fold_to_what_the_kernels_give(source):
     """Halves between neighbours of every short format, and what lies next to them."""
     wide = ELEMENT_TYPES[source].numpy
     for target in SHORT:
-        values = np.unique(patterns(target).astype(np.float64))
+        with np.errstate(invalid="ignore"):
+            values = np.unique(patterns(target).astype(np.float64))
         values = values[np.isfinite(values)]
         half = ((values[1:] + values[:-1]) / 2).astype(wide)
         x = np.concatenate([half, np.nextafter(half, np.inf), np.nextafter(half, -np.inf)])

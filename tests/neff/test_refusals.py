@@ -13,7 +13,7 @@ from hlo_frontend.hlo.errors import HloError
 from hlo_frontend.hlo.parse import parse_module
 from neff.compile import compile_module
 from neff.errors import CompileError, RefusedError
-from neff.options import parse_options
+from neff.options import OPTIONS, TWO_CORE_TARGETS, parse_options
 from neff.support.codes import CODES, NEVER
 from neff.support.custom_calls import DOCUMENTED, EMULATED
 from neff.support.document import WHEN, document
@@ -251,4 +251,5 @@ def test_targets_have_the_documented_memory():
     assert each == {"inf2": 16, "trn1": 16, "trn1n": 16, "trn2": 12, "trn3": 18}
     assert TARGETS["trn2"].memory(2) == 24 * GIB
     assert TARGETS["inf2"].narrow == CONFIGURABLE_FP8
-    assert parse_options("").target in TARGETS
+    assert OPTIONS["--target"].choices == tuple(TARGETS)
+    assert {name for name, t in TARGETS.items() if 2 in t.logical_cores} == TWO_CORE_TARGETS

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from hlo_frontend.hlo.parse import parse_module
+from hlo_frontend.hlo.types import Shape
 from neff.compile import compile_module
 from neff.errors import CompileError
+from neff.options import parse_options
+from neff.program import Kind, Variable, Weight
 from runtime.core import NeuronCore
 from runtime.model import Model
 from tests.numerics.measure import execute
@@ -182,3 +185,56 @@ def test_power_of_64_bits_is_computed_in_32_even_where_int64_is_native():
     code = " ROOT r = s64[4] power(p, q)"
     (made,) = execute(module(code), NATIVE, [ints(2, 3, 2, 1), ints(31, 2, 32, 5)])
     assert made.tolist() == [-(2**31), 9, 0, 1]
+
+
+ORDER = (
+    "less {{ a = s64[] parameter(0)\n b = s64[] parameter(1)\n c = {t} parameter(2)\n"
+    " d = {t} parameter(3)\n ROOT r = pred[] compare(a, b), direction=LT\n}}\n"
+).format(t="f32[]")
+ARGMAX = (
+    "best { a = s64[] parameter(0)\n i = s64[] parameter(1)\n b = s64[] parameter(2)\n"
+    " j = s64[] parameter(3)\n g = pred[] compare(a, b), direction=GE\n"
+    " v = s64[] select(g, a, b)\n k = s64[] select(g, i, j)\n"
+    " ROOT r = (s64[], s64[]) tuple(v, k)\n}\n"
+)
+
+
+@pytest.mark.parametrize("options", ["", NATIVE])
+def test_sort_carries_its_keys_in_their_type(options):
+    code = (
+        " f = f32[4] convert(q)\n"
+        " ROOT r = (s64[4], f32[4]) sort(p, f), dimensions={0}, to_apply=less"
+    )
+    keys, values = execute(module(code, ORDER), options, [X, Y])
+    assert keys.tolist() == [-3, 5, 7, 2**31 - 1] and values.tolist() == [9, 2, -7, 1]
+
+
+@pytest.mark.parametrize("options", ["", NATIVE])
+def test_reduction_of_pairs(options):
+    code = (
+        " i = s64[4] iota(), iota_dimension=0\n low = s64[] constant(-9223372036854775808)\n"
+        " z = s64[] constant(0)\n"
+        " ROOT r = (s64[], s64[]) reduce(p, i, low, z), dimensions={0}, to_apply=best"
+    )
+    value, index = execute(module(code, ARGMAX), options, [X, Y])
+    assert (int(value), int(index)) == (2**31 - 1, 2)
+
+
+@pytest.mark.parametrize("options", ["", NATIVE])
+def test_states_of_64_bits_stay_64_bits_wide(options):
+    text = (
+        "HloModule m, input_output_alias={ {0}: (0, {}, may-alias) }\n"
+        "ENTRY e {\n p = s64[2] parameter(0)\n q = s64[2] parameter(1)\n"
+        " a = s64[2] add(p, q)\n ROOT r = (s64[2]) tuple(a)\n}\n"
+    )
+    start = ints(3, -4)
+    inputs = [
+        Variable("state", Shape("s64", (2,)), Kind.STATE, Weight.of(start)),
+        Variable("x", Shape("s64", (2,))),
+    ]
+    compiled = compile_module(parse_module(text), inputs, [0, 1], options=parse_options(options))
+    assert compiled.program.aliases == ((0, 0),)
+    model = Model(compiled.program, NeuronCore(0, 1 << 24))
+    for _ in range(2):
+        assert model.execute([memoryview(ints(1, 2).view(np.uint8))]) == []
+    assert np.asarray(model._state[0]).tolist() == [5, 0]

@@ -74,7 +74,7 @@ def in_float64(p: Program) -> list[np.ndarray]:
 
 
 @given(case=bounded_programs(), options=st.sampled_from(COMBINATIONS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_types_stay_and_results_are_in_bounds(case, options):
     chosen, p = parse_options(options), case.program
     made = run_passes(p, pipeline(chosen), lambda record: None)
@@ -119,7 +119,7 @@ def test_accumulation_passes_are_idempotent(step, case):
 
 
 @given(case=bounded_programs())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_operators_in_f32_are_idempotent(case):
     short = accumulate_in_f32(AutoCastAll("bf16")(case.program))
     once = compute_operators_in_f32(short)
@@ -129,7 +129,7 @@ def test_operators_in_f32_are_idempotent(case):
 
 
 @given(p=integer_programs())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_narrow_integers_compute_the_same_where_they_fit(p):
     narrow = narrow_int64(p)
     verify_program(narrow, "narrow_int64")

@@ -83,9 +83,7 @@ def test_mulhi_is_the_upper_half_of_the_product(dtype):
 def test_bitcast_reads_the_bytes_as_the_layouts_order_them(before, after, function):
     dims = [int(d) for d in before.split("[")[1].split("]")[0].split(",") if d]
     x = np.random.default_rng(0).standard_normal(dims).astype(np.float32)
-    (made,) = run(
-        f"ENTRY e {{\np = {before} parameter(0)\nROOT r = {after} bitcast(p)\n}}", x
-    )
+    (made,) = run(f"ENTRY e {{\np = {before} parameter(0)\nROOT r = {after} bitcast(p)\n}}", x)
     np.testing.assert_array_equal(made, function(np.ascontiguousarray(x)))
 
 

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import selectors
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.sweep.verdict import Verdict
 
 _ROOT = Path(__file__).parents[2]
 _PAIRS_PER_PROCESS = 150  # what torch_xla and XLA keep of each would fill the memory in the end
+_COMMAND = (sys.executable, "-W", "ignore", "-m", "tests.sweep.worker")
 
 
 class Worker:
     """Starts the process when it is needed, again after a crash, a hang or many pairs."""
 
-    def __init__(self, timeout: float) -> None:
-        """`timeout` is in seconds, for one pair."""
+    def __init__(self, timeout: float, command: Sequence[str] = _COMMAND) -> None:
+        """`timeout` is in seconds, for one pair; `command` starts the worker."""
         self._timeout = timeout
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  it lives as long as this
         self._done = 0
 
     def judge(self, name: str, kind: str, limit: int | None = None) -> Verdict:
         """The verdict on a pair."""
         process = self._started()
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps([name, kind, limit]) + "\n")
-        process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it ended: there will be no answer
+            process.stdin.write(json.dumps([name, kind, limit]) + "\n")
+            process.stdin.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             ready = selector.select(self._timeout)
@@ -57,9 +62,10 @@ class Worker:
             self.close()
         if self._process is None or self._process.poll() is not None:
             self._done = 0
-            self._errors.truncate(0)
+            self._errors.seek(0)
+            self._errors.truncate()
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "tests.sweep.worker"],
+                self._command,
                 cwd=_ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -70,6 +76,7 @@ class Worker:
 
     def _last_words(self) -> str:
         self._errors.seek(0)
-        lines = [line.strip() for line in self._errors.read().splitlines() if line.strip()]
+        said = self._errors.read().replace("\0", "")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
         telling = [line for line in lines if "Check failed" in line or "Error" in line]
         return (telling or lines or ["nothing said"])[-1][:300]

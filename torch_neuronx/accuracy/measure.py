@@ -99,7 +99,7 @@ class Measurement:
 
         It runs twice: the first run may still compile.
         """
-        called = [memoryview(v.reshape(-1).view(np.uint8)) for v in self.subject.values]
+        called = [v.reshape(-1).view(np.uint8).data for v in self.subject.values]
         model = Model(program, machine().next_core())
         try:
             made = model.execute(called)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch_neuronx.accuracy.report import AccuracyReport, SettingReport
+from torch_neuronx.accuracy.table import NOWHERE, elided
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def draw(report: AccuracyReport, path: Path) -> None:
         own.set_xlim(*_limits(report, ran))
         _panel(own, report, ran, layers, own_error=True)
         _panel(leaving, report, ran, layers, own_error=False)
-        own.set_yticks(range(len(layers)), [_label(y) for y in layers])
+        own.set_yticks(range(len(layers)), [elided(y or NOWHERE, LABEL_CHARACTERS) for y in layers])
         own.set_ylim(len(layers) - 0.5, -0.5)
         handles, labels = own.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
@@ -115,9 +116,3 @@ class _Style:
             "fillstyle": "none" if cast % 2 else "full",
             "markersize": 4 + kind % 3,  # so that equal errors do not hide each other
         }
-
-
-def _label(layer: str) -> str:
-    """The end of a long path says most."""
-    layer = layer or "(outside all modules)"
-    return layer if len(layer) <= LABEL_CHARACTERS else f"…{layer[1 - LABEL_CHARACTERS :]}"

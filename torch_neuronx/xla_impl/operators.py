@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from torch_neuronx.xla_impl.operator_graph import Node, graph_of
 
 # TorchScript writes a dtype as PyTorch's own number for it.
 DTYPES: dict[int, torch.dtype] = {
@@ -27,7 +32,6 @@ DTYPES: dict[int, torch.dtype] = {
     23: torch.float8_e5m2,
     24: torch.float8_e4m3fn,
 }
-Node = Any  # torch._C.Node, which has no type of its own
 # Operators whose results nobody can know from their arguments.
 RANDOM = ("rand", "normal", "dropout", "bernoulli", "multinomial", "uniform", "exponential")
 
@@ -77,6 +81,8 @@ def tensors_in(value: object) -> list[torch.Tensor]:
     """The tensors of a nested value, depth first."""
     if isinstance(value, torch.Tensor):
         return [value]
+    if isinstance(value, dict):
+        return tensors_in(list(value.values()))
     if isinstance(value, tuple | list):
         return [t for item in value for t in tensors_in(item)]
     return []
@@ -88,8 +94,14 @@ def operators_of(func: Callable[..., Any], example_inputs: tuple[Any, ...]) -> l
     The callable is traced with `torch.jit.trace` and the graph run once more, on the CPU, so that
     the arguments of each operator are known. Raises what either raises.
     """
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        traced = torch.jit.trace(func, example_inputs, strict=False, check_trace=False)
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(_no_fast_path())
+        stack.enter_context(warnings.catch_warnings())
+        # The graph is for these inputs alone: that it may not generalize does not matter.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        traced = torch.jit.trace(_flat(func), example_inputs, strict=False, check_trace=False)
         graph = traced.inlined_graph
         run = _Run()
         inputs = list(graph.inputs())
@@ -99,6 +111,53 @@ def operators_of(func: Callable[..., Any], example_inputs: tuple[Any, ...]) -> l
             run.set(value, given, known=False)
         run.block(graph)
     return run.calls
+
+
+@contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """Keep attention layers from calling an operator of their own, which no graph has."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def _flat(func: Callable[..., Any]) -> torch.nn.Module:
+    """A module that returns the tensors of the result in a list, whatever holds them.
+
+    Its arguments have the names of the callable's, which the tracer gives to the graph's inputs.
+    """
+
+    class Flat(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.func = func
+            self.held = torch.nn.ModuleList(_modules_of(func))  # else weights were constants
+
+        def forward(self, *arguments: Any) -> list[torch.Tensor]:
+            return tensors_in(self.func(*arguments))
+
+    called = func.forward if isinstance(func, torch.nn.Module) else func
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+    try:
+        given = [p for p in inspect.signature(called).parameters.values() if p.kind in kinds]
+    except ValueError:  # a built-in function, or TorchScript: its inputs stay without names
+        given = []
+    first = inspect.Parameter("self", kinds[0])
+    names = [inspect.Parameter(p.name, kinds[0]) for p in given if p.name != "self"]
+    Flat.forward.__signature__ = inspect.Signature([first, *names])  # type: ignore[attr-defined]
+    return Flat()
+
+
+def _modules_of(func: Callable[..., Any]) -> list[torch.nn.Module]:
+    """The modules that a function or method refers to."""
+    held = [getattr(func, "__self__", None)]
+    if inspect.isfunction(func):
+        found = inspect.getclosurevars(func)
+        held += [*found.nonlocals.values(), *found.globals.values()]
+    return [m for m in held if isinstance(m, torch.nn.Module)]
 
 
 class _Run:
@@ -215,6 +274,7 @@ STRUCTURE: dict[str, Callable[[Node, list[Any]], list[Any]]] = {
     "prim::TupleUnpack": _items,
     "prim::TupleIndex": lambda _, values: [values[0][values[1]]],
     "prim::NumToTensor": lambda _, values: [torch.tensor(values[0])],
+    "aten::__getitem__": lambda _, values: [values[0][values[1]]],
     "prim::device": lambda _, values: [values[0].device],
     "prim::min": lambda _, values: [min(*values)],
     "prim::max": lambda _, values: [max(*values)],
@@ -223,34 +283,3 @@ STRUCTURE: dict[str, Callable[[Node, list[Any]], list[Any]]] = {
     "prim::unchecked_unwrap_optional": _same,
     "prim::RaiseException": _raise,
 }
-
-
-def graph_of(node: Node, arguments: Sequence[Any]) -> str:
-    """The text of a graph that holds this operator alone, its arguments as inputs."""
-    graph = torch._C.Graph()
-    inputs = []
-    for value, argument in zip(node.inputs(), arguments, strict=True):
-        given = graph.addInput()
-        given.setDebugName(_graph_name(value))
-        given.setType(_type_of(value, argument))
-        inputs.append(given)
-    alone = graph.create(node.kind(), inputs, node.outputsSize())
-    graph.insertNode(alone)
-    for value, made in zip(node.outputs(), alone.outputs(), strict=True):
-        made.setType(value.type())
-        made.setDebugName(_graph_name(value))
-        graph.registerOutput(made)
-    return str(graph)
-
-
-def _graph_name(value: Any) -> str:
-    name = value.debugName()
-    return f"neuron_{name}" if name.isdecimal() else name
-
-
-def _type_of(value: Any, argument: Any) -> Any:
-    """The type of a value; that of a weight, which the tracer leaves out, from the weight."""
-    if not isinstance(argument, torch.Tensor):
-        return value.type()
-    example = torch.empty_strided(argument.shape, argument.stride(), dtype=argument.dtype)
-    return torch._C.TensorType.create_from_tensor(example)

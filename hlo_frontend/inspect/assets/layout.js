@@ -44,12 +44,14 @@ function layoutGroup(group, levels, ports, all) {
     y += row.every((v) => v.item?.port) ? 8 : height + GAP_Y;
   }
   group.h = Math.max(y - GAP_Y + PAD, HEAD + PAD);
-  for (const e of level) e.bends = e.back ? [] : e.dummies.flatMap((d) => [[d.x, d.top], [d.x, d.bottom]]);
+  const sides = (d) => [[d.x, d.top], [d.x, d.bottom]];
+  for (const e of level) e.bends = e.back ? [] : e.dummies.flatMap(sides);
 }
 
 // Each item's row: the longest way from what it reads. Edges that close a circle do not count.
 function ranked(items, level) {
-  const v = new Map(items.map((item) => [item, { item, w: item.w, h: item.h, in: [], out: [], rank: 0 }]));
+  const box = (item) => ({ item, w: item.w, h: item.h, in: [], out: [], rank: 0 });
+  const v = new Map(items.map((item) => [item, box(item)]));
   for (const e of level) {
     v.get(e.from).out.push(e);
     v.get(e.to).in.push(e);
@@ -71,12 +73,13 @@ function ranked(items, level) {
     const next = at.out.filter((e) => !e.back).map((e) => v.get(e.to).rank);
     if (next.length && !item.port && !at.in.some((e) => !e.back)) at.rank = Math.min(...next) - 1;
   }
-  const last = Math.max(...[...v.values()].filter(({ item }) => item.port !== "out").map((at) => at.rank), 0);
+  const inner = [...v.values()].filter(({ item }) => item.port !== "out");
+  const last = Math.max(...inner.map((at) => at.rank), 0);
   for (const [item, at] of v) if (item.port === "out") at.rank = last + 1;
   return v;
 }
 
-// Sources first, then what only reads those placed; in a circle, whatever comes first in the program.
+// Sources first, then what only reads those placed; in a circle, what the program has first.
 function sequenceOf(items, v) {
   const waiting = new Map(items.map((item) => [item, v.get(item).in.length]));
   const rest = [...items].sort((a, b) => a.first - b.first);

@@ -5,16 +5,19 @@ const DATA = JSON.parse($("data").textContent);
 function neighbour(key) {
   const from = state.selected && standIn(state.selected);
   if (!from) return [...state.drawn.keys()].sort((a, b) => a.top - b.top)[0];
-  if (key === "ArrowDown") return nearest(from, state.edges.filter((e) => e.a === from).map((e) => e.b));
-  if (key === "ArrowUp") return nearest(from, state.edges.filter((e) => e.b === from).map((e) => e.a));
-  const row = [...state.drawn.keys()].filter((i) => i.parent === from.parent && Math.abs(i.top + i.h / 2 - from.top - from.h / 2) < 30);
-  row.sort((a, b) => a.left - b.left);
+  const { edges } = state;
+  if (key === "ArrowDown") return nearest(from, edges.filter((e) => e.a === from).map((e) => e.b));
+  if (key === "ArrowUp") return nearest(from, edges.filter((e) => e.b === from).map((e) => e.a));
+  const distance = (item) => Math.abs(item.top + item.h / 2 - from.top - from.h / 2);
+  const beside = (item) => item.parent === from.parent && distance(item) < 30;
+  const row = [...state.drawn.keys()].filter(beside).sort((a, b) => a.left - b.left);
   return row[row.indexOf(from) + (key === "ArrowRight" ? 1 : -1)];
 }
 
 function nearest(from, items) {
   const middle = from.left + from.w / 2;
-  return items.sort((a, b) => Math.abs(a.left + a.w / 2 - middle) - Math.abs(b.left + b.w / 2 - middle))[0];
+  const distance = (item) => Math.abs(item.left + item.w / 2 - middle);
+  return items.sort((a, b) => distance(a) - distance(b))[0];
 }
 
 function inView(item) {
@@ -33,7 +36,12 @@ function move(key) {
 
 function onKey(event) {
   const typing = event.target.matches("input[type=search], select");
-  if (event.key === "/" && !typing) { event.preventDefault(); $("search").focus(); $("search").select(); return; }
+  if (event.key === "/" && !typing) {
+    event.preventDefault();
+    $("search").focus();
+    $("search").select();
+    return;
+  }
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const onCanvas = event.target === document.body || $("canvas").contains(event.target);
   if (event.key === "+" || event.key === "=") zoom(1.25);
@@ -66,7 +74,9 @@ function dragging() {
   const canvas = $("canvas");
   let start = null;
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button === 0) start = { x: event.clientX - view.x, y: event.clientY - view.y, moved: false, at: [event.clientX, event.clientY] };
+    if (event.button !== 0) return;
+    const at = [event.clientX, event.clientY];
+    start = { x: at[0] - view.x, y: at[1] - view.y, moved: false, at };
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!start) return;
@@ -120,28 +130,35 @@ function theme() {
 
 function legend() {
   const engines = DATA.format === "neff";
-  for (const [kind, ops, engine] of [["matrix", "matrix", "PE"], ["vector", "elementwise, reduction", "DVE"],
+  const kinds = [["matrix", "matrix", "PE"], ["vector", "elementwise, reduction", "DVE"],
     ["scalar", "function of one element", "Activation"], ["move", "data movement", "SP"],
-    ["other", "other", "Pool"], ["input", "input", "input"]]) {
+    ["other", "other", "Pool"], ["input", "input", "input"]];
+  for (const [kind, ops, engine] of kinds) {
     make("span", engines ? engine : ops, $("legend"), { class: `kind-${kind}` });
   }
 }
 
 function start() {
   const { summary } = DATA;
+  const weights = `${count(summary.parameters)} parameters (${bytes(summary.parameter_bytes)})`;
   $("title").textContent = DATA.name;
   $("title").title = DATA.name;
   $("summary").textContent = [
     DATA.format === "neff" ? `NEFF for ${DATA.target}` : "HLO module",
     `${summary.instructions.toLocaleString("en")} instructions`, flops(summary.flops),
-    summary.parameters ? `${count(summary.parameters)} parameters (${bytes(summary.parameter_bytes)})` : "",
+    summary.parameters ? weights : "",
   ].filter(Boolean).join(" · ");
   for (const fn of [...DATA.functions].reverse()) {
-    make("option", fn.name + (fn.name === DATA.entry ? " (entry)" : ""), $("function"), { value: fn.name });
+    const role = fn.name === DATA.entry ? " (entry)" : "";
+    make("option", fn.name + role, $("function"), { value: fn.name });
   }
   $("function").hidden = DATA.functions.length < 2;
   $("function").addEventListener("change", () => openFunction($("function").value));
-  $("constants").addEventListener("change", () => { state.all = $("constants").checked; draw(); fit(); });
+  $("constants").addEventListener("change", () => {
+    state.all = $("constants").checked;
+    draw();
+    fit();
+  });
   $("search").addEventListener("input", () => search($("search").value));
   $("search").addEventListener("keydown", onSearchKey);
   $("search").addEventListener("blur", () => ($("found").hidden = true));

@@ -140,7 +140,8 @@ function ports() {
   for (const [title, list] of [["Inputs", inputs], ["Outputs", DATA.outputs]]) {
     const rows = section(title);
     for (const port of list.slice(0, LISTED)) {
-      make("small", `${port.type} ${port.kind === "state" ? "state" : ""}`, make("li", port.name + " ", rows));
+      const kind = port.kind === "state" ? " state" : "";
+      make("small", port.type + kind, make("li", port.name + " ", rows));
     }
     if (title === "Inputs" && weights) make("li", `and ${weights} weights`, rows);
   }
@@ -173,13 +174,14 @@ function searchIndex() {
     });
     if (fn.name !== DATA.entry) continue;
     for (const { layer } of fn.instructions) {
-      for (let end = layer.length; end > 0 && !layers.has(layer.slice(0, end)); end = layer.lastIndexOf(".", end - 1)) {
+      for (let end = layer.length; end > 0; end = layer.lastIndexOf(".", end - 1)) {
         layers.add(layer.slice(0, end));
       }
     }
   }
   for (const layer of layers) index.push({ fn: DATA.entry, layer, text: layer.toLowerCase() });
-  index.sort((a, b) => (b.fn === DATA.entry) - (a.fn === DATA.entry) || Boolean(b.layer) - Boolean(a.layer));
+  const rank = (entry) => (entry.fn === DATA.entry ? 2 : 0) + (entry.layer ? 1 : 0);
+  index.sort((a, b) => rank(b) - rank(a));
   return index;
 }
 
@@ -193,7 +195,8 @@ function search(text) {
   const list = $("found");
   list.replaceChildren();
   results.forEach((entry, n) => {
-    const row = make("li", entry.layer ?? `${entry.node.op} ${entry.node.type}`, list, { role: "option", id: `found-${n}` });
+    const text = entry.layer ?? `${entry.node.op} ${entry.node.type}`;
+    const row = make("li", text, list, { role: "option", id: `found-${n}` });
     make("small", entry.layer ? "layer" : `${entry.node.name} ${entry.node.layer}`, row);
     row.addEventListener("mousedown", (event) => { event.preventDefault(); take(n); });
   });

@@ -12,7 +12,8 @@ const OTHERS = new Set(("call cholesky conditional custom-call fft fusion rng " 
   "rng-bit-generator scatter sort topk triangular-solve while").split(" "));
 const SCALAR = new Set(("cosine erf exponential exponential-minus-one log log-plus-one logistic " +
   "rsqrt sine sqrt tanh tan power cbrt").split(" "));
-const ENGINE_KINDS = { PE: "matrix", Activation: "scalar", DVE: "vector", Pool: "other", SP: "move" };
+const ENGINE_KINDS = {
+  PE: "matrix", Activation: "scalar", DVE: "vector", Pool: "other", SP: "move" };
 
 function kindOf(node) {
   if (node.op === "parameter") return "input";
@@ -67,7 +68,7 @@ function fillGroup(group, members, depth, leaves) {
 }
 
 // The instructions of a layer, apart by call: what reads, by way of other layers, a result of the
-// layer itself belongs to a later call. So the boxes of layers never depend on each other in a circle.
+// layer itself belongs to a later call. So the boxes of layers never depend on each other in turn.
 function callsOf(members, leaves) {
   const first = members[0].position, last = members[members.length - 1].position;
   const inside = new Uint8Array(last - first + 1), call = new Int32Array(last - first + 1).fill(-1);
@@ -77,15 +78,17 @@ function callsOf(members, leaves) {
     if (leaf.quiet) continue;
     let n = own ? 0 : -1;
     for (const o of leaf.node.operands) {
-      if (o >= first && call[o - first] >= 0) n = Math.max(n, call[o - first] + (inside[o - first] && !own ? 1 : 0));
+      if (o < first || call[o - first] < 0) continue;
+      const leaving = inside[o - first] && !own ? 1 : 0;
+      n = Math.max(n, call[o - first] + leaving);
     }
     call[p - first] = n;
   }
   for (const leaf of [...members].reverse()) {
     if (!leaf.quiet) continue;
     const readers = leaf.users.filter((u) => u <= last && inside[u - first]);
-    call[leaf.position - first] = Math.min(...readers.map((u) => Math.max(call[u - first], 0)), Infinity);
-    if (!readers.length) call[leaf.position - first] = 0;
+    const calls = readers.map((u) => Math.max(call[u - first], 0));
+    call[leaf.position - first] = calls.length ? Math.min(...calls) : 0;
   }
   const calls = [];
   for (const leaf of members) (calls[call[leaf.position - first]] ||= []).push(leaf);

@@ -72,9 +72,14 @@ function visibleEdges() {
 // these layers, so that each layer leads it around its own boxes. Edges by layer, each pair once.
 function stepsByLayer(edges) {
   const levels = new Map(), ports = new Map();
-  const entry = (map, key, make) => { if (!map.has(key)) map.set(key, make()); return map.get(key); };
-  const port = (group, item, way) =>
-    entry(entry(ports, group, () => new Map()), item, () => ({ port: way, w: 6, h: 0, first: item.first, group }));
+  const entry = (map, key, create) => {
+    if (!map.has(key)) map.set(key, create());
+    return map.get(key);
+  };
+  const port = (group, item, way) => {
+    const create = () => ({ port: way, w: 6, h: 0, first: item.first, group });
+    return entry(entry(ports, group, () => new Map()), item, create);
+  };
   const step = (edge, group, from, to) => {
     const pairs = entry(entry(levels, group, () => new Map()), from, () => new Map());
     edge.steps.push(entry(pairs, to, () => ({ group, from, to })));
@@ -91,8 +96,8 @@ function stepsByLayer(edges) {
     step(edge, to.parent, item, to);
     into.forEach((group, n) => step(edge, group, port(group, a, "in"), into[n + 1] || b));
   }
-  const flat = new Map([...levels].map(([g, m]) => [g, [...m.values()].flatMap((to) => [...to.values()])]));
-  return { levels: flat, ports };
+  const list = (pairs) => [...pairs.values()].flatMap((to) => [...to.values()]);
+  return { levels: new Map([...levels].map(([group, pairs]) => [group, list(pairs)])), ports };
 }
 
 function draw() {
@@ -134,7 +139,8 @@ function drawItem(item, depth, parent) {
   }, parent);
   if (item.group) g.setAttribute("aria-expanded", String(Boolean(open)));
   element("rect", { class: "box", width: item.w, height: item.h, rx: item.group ? 9 : 6 }, g);
-  if (!item.group) element("path", { class: "stripe", d: `M0 6a6 6 0 0 1 6-6v${item.h}a6 6 0 0 1-6-6z` }, g);
+  const stripe = `M0 6a6 6 0 0 1 6-6v${item.h}a6 6 0 0 1-6-6z`;
+  if (!item.group) element("path", { class: "stripe", d: stripe }, g);
   const name = element("text", { class: "name", x: 13, y: open ? 20 : item.group ? 21 : 18 }, g);
   name.textContent = (item.group ? (open ? "▾ " : "▸ ") : "") + fitted(title, item.w, 12.5);
   if (open) {
@@ -157,7 +163,7 @@ function drawItem(item, depth, parent) {
   state.drawn.set(item, g);
 }
 
-// A click opens a closed layer, and closes an open one by its head: its ground is for moving around.
+// A click opens a closed layer, and closes an open one by its head: the rest is for moving around.
 function clicked(item, event) {
   const top = $("canvas").getBoundingClientRect().top;
   const y = (event.clientY - top - view.y) / view.scale - item.top;
@@ -188,12 +194,13 @@ function drawEdge({ a, b, steps, count: times }, parent) {
     const pull = Math.max(Math.abs(y1 - y0) / 2, back ? 60 : 4);
     d += `C${x0} ${y0 + pull} ${x1} ${y1 - pull} ${x1} ${y1}`;
   }
-  const path = element("path", { class: "edge" + (back ? " back" : ""), d, "marker-end": "url(#arrow)" }, parent);
+  const kind = back ? "edge back" : "edge";
+  const path = element("path", { class: kind, d, "marker-end": "url(#arrow)" }, parent);
   if (times > 1) path.style.strokeWidth = Math.min(1.2 + Math.log2(times) / 3, 3);
   return path;
 }
 
-// Edges leave and enter a box towards the side they come from, so that they do not lie on each other.
+// Edges leave and enter a box on the side they come from, so that they do not lie on each other.
 function lean(end, next, width) {
   end[0] += Math.max(-1, Math.min(1, (next[0] - end[0]) / 200)) * width * 0.3;
 }
