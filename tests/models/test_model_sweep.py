@@ -15,8 +15,6 @@ from tests.models.zoo import CASES, GROUPS
 
 # Each has something that the models of test_models.py have not.
 QUICK = (
-    "timm/resnet10t",
-    "transformers/albert",
     "transformers/mixtral",  # products by group of rows
     "transformers/llama step",  # keys and values stay on the core
     "transformers/bart",
