@@ -76,7 +76,7 @@ def settle(model: nn.Module) -> nn.Module:
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.add_(torch.randn_like(parameter), alpha=0.02)
-        if parameter.is_floating_point() and parameter.ndim > 2 and parameter.numel() > 1:
+        if parameter.is_floating_point() and parameter.ndim > 2 and len(parameter) > 1:
             wanted = (2 / parameter[0].numel()) ** 0.5
             if parameter.std() < wanted / 2:
                 parameter.mul_(wanted / parameter.std())
