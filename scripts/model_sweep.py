@@ -131,13 +131,17 @@ def document(results: dict[str, Result]) -> str:
         "",
         f"- *error*: the largest of all outputs, relative to the output's largest magnitude; it "
         f"passes below {TOLERANCE:.0e} (fp32)",
-        "- *HLO*: instructions captured; *program*: what is left of them after the last pass, each "
-        "fused region one",
+        "- *HLO*: instructions captured; *program*: those that are left after the last pass; "
+        "*regions*: the kernels that they are fused into",
         "- *capture*, *compile*, *load*: seconds; loading includes XLA's compilation for the CPU",
         "- *call*, *eager*: milliseconds of a call, of ours and of PyTorch's",
         f"- measured on {os.cpu_count()} cores, {platform.machine()}, which other work shared",
         "",
         _counts(results),
+        "",
+        "## Refused and failing",
+        "",
+        *_reasons([r for r in results.values() if r.reason]),
     ]
     for group in GROUPS:
         lines += ["", f"## {group}", "", *_table([r for r in results.values() if r.group == group])]
@@ -155,24 +159,29 @@ def _counts(results: dict[str, Result]) -> str:
     return "\n".join(head)
 
 
+def _reasons(results: list[Result]) -> list[str]:
+    """A line for each model that does not pass, those of the same outcome together."""
+    found = sorted(results, key=lambda r: (OUTCOMES.index(r.outcome), r.group, r.name))
+    return [f"- {r.group}/{r.name} ({r.outcome}): `{r.reason}`" for r in found]
+
+
 def _table(results: list[Result]) -> list[str]:
     lines = [
-        "| model | family | result | error | HLO | program | capture | compile | load | call "
-        "| eager |",
-        "|---|---|---|" + "---:|" * 8,
+        "| model | family | result | error | HLO | program | regions | capture | compile | load "
+        "| call | eager |",
+        "|---|---|---|" + "---:|" * 9,
     ]
     lines += [_row(r) for r in sorted(results, key=lambda r: (r.family, r.name))]
     return lines
 
 
 def _row(r: Result) -> str:
-    result = r.outcome if not r.reason else f"{r.outcome}: {r.reason}".replace("|", "\\|")
     cells = [
         r.name,
         r.family,
-        result,
+        r.outcome,
         "" if r.error is None else f"{r.error:.1e}",
-        *("" if n is None else str(n) for n in (r.hlo, r.program)),
+        *("" if n is None else str(n) for n in (r.hlo, r.program, r.regions)),
         *("" if s is None else f"{s:.1f}" for s in (r.capture, r.compile, r.load)),
         *("" if s is None else f"{s * 1000:.1f}" for s in (r.call, r.eager)),
     ]

@@ -39,7 +39,8 @@ class Result:
     error: float | None = None  # the largest of all outputs and calls
     outputs: int | None = None
     hlo: int | None = None  # instructions captured
-    program: int | None = None  # instructions that are left after fusion
+    program: int | None = None  # instructions that are left after the last pass
+    regions: int | None = None  # what they are fused into
     capture: float | None = None
     compile: float | None = None
     load: float | None = None
@@ -130,7 +131,9 @@ def difference(made: torch.Tensor, expected: torch.Tensor) -> float:
     wide = torch.complex128 if expected.is_complex() else torch.float64
     ours, theirs = made.to(wide), expected.to(wide)
     finite = theirs.isfinite()
-    assert torch.equal(finite, ours.isfinite()), "other elements are finite"
+    assert torch.equal(finite, ours.isfinite()), (
+        "NaN or infinity in other places than PyTorch has them"
+    )
     assert finite.numel() == 0 or finite.any(), "PyTorch's own output has no finite element"
     ours, theirs = ours[finite], theirs[finite]
     if not theirs.numel():
@@ -185,10 +188,12 @@ def _stages(records: list[PassRecord]) -> dict[str, Any]:
         found["compile"] = sum(r.seconds for r in records if r.name not in OUTSIDE_COMPILER)
     if "fuse" in by_name:
         found["program"] = by_name["fuse"].instructions
+        found["regions"] = by_name["fuse"].regions
     return found
 
 
 def _line(error: Exception) -> str:
     """An error on one line, short enough for a table."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    said = str(error).split("\n  try: ")[0]
+    text = " ".join(f"{type(error).__name__}: {said}".split())
     return text if len(text) <= 400 else text[:399] + "…"

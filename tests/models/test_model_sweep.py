@@ -31,7 +31,7 @@ def test_a_model_computes_what_pytorch_computes(name):
     result = measure(CASES[name])
     assert result.outcome == "passes", result.reason
     assert result.error < TOLERANCE
-    assert 0 < result.program < result.hlo
+    assert 0 < result.regions < result.program < result.hlo
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -71,7 +71,7 @@ def test_failures_are_results():
 def test_differences_are_relative_and_see_what_is_not_finite():
     expected = torch.tensor([1.0, -4.0, float("inf")])
     assert difference(torch.tensor([1.0, -4.4, float("inf")]), expected) == pytest.approx(0.1)
-    with pytest.raises(AssertionError, match="other elements are finite"):
+    with pytest.raises(AssertionError, match="NaN or infinity in other places"):
         difference(torch.tensor([1.0, -4.0, 0.0]), expected)
     with pytest.raises(AssertionError, match=r"not torch\.float32"):
         difference(expected.double(), expected)
@@ -82,10 +82,12 @@ def test_the_last_result_of_a_model_counts(tmp_path):
     case = CASES[name]
     results = [
         Result(case.group, case.family, case.name, "fails", "wrong | result", error=0.5),
-        Result(case.group, case.family, case.name, "passes", error=2e-7, hlo=9, program=4),
+        Result(
+            case.group, case.family, case.name, "passes", error=2e-7, hlo=9, program=4, regions=2
+        ),
     ]
     state = tmp_path / "state.jsonl"
     state.write_text("".join(json.dumps(asdict(r)) + "\n" for r in results))
     assert read_state(state) == {name: results[1]}
-    assert "| resnet10t | resnet | passes | 2.0e-07 | 9 | 4 |" in document({name: results[1]})
-    assert "| fails: wrong \\| result |" in document({name: results[0]})
+    assert "| resnet10t | resnet | passes | 2.0e-07 | 9 | 4 | 2 |" in document({name: results[1]})
+    assert f"- {name} (fails): `wrong | result`" in document({name: results[0]})

@@ -88,5 +88,8 @@ def maker(name: str, sizes: tuple[int, ...]) -> Callable[[], Made]:
 CASES = (
     *(Case("torchvision", family, name, maker(name, sizes)) for family, name, sizes in TABLE),
     Case("torchvision", "raft", "raft_small", raft),
-    *(Case("torchvision", f, n, detector(n), "depends on example input") for f, n in DETECTION),
+    *(
+        Case("torchvision", f, n, detector(n), "has an output shape that depends on data")
+        for f, n in DETECTION
+    ),
 )
