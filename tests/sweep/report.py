@@ -62,7 +62,12 @@ def _counts(verdicts: Sequence[Verdict]) -> str:
         cells = (name, len(chosen), counts["passes"], counts["refused"], counts["fails"])
         lines.append(f"| {' | '.join(map(str, cells))} | {len(lowered)} | {share} |")
     samples = sum(v.samples for v in verdicts)
-    lines += ["", f"A pair is an entry in one dtype; {samples} samples in all.", ""]
+    most = max((v.samples for v in verdicts), default=0)
+    lines += [
+        "",
+        f"A pair is an entry in one dtype; {samples} samples in all, at most {most} of a pair.",
+        "",
+    ]
     return "\n".join(lines)
 
 
