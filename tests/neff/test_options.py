@@ -113,7 +113,10 @@ def test_infinity_saturates_on_the_first_targets_only():
     [
         ("--internal-hlo2tensorizer-options='--verify-hlo=true'",
          ("--internal-hlo2tensorizer-options", "--verify-hlo=true")),
-        ("--internal-enable-dge-levels vector io -O1", ("--internal-enable-dge-levels", "vector", "io")),
+        (
+            "--internal-enable-dge-levels vector io -O1",
+            ("--internal-enable-dge-levels", "vector", "io"),
+        ),
         ("--pipeline compile SaveTemps --target trn1", ("--pipeline", "compile", "SaveTemps")),
         ("--tensorizer-options '--vectorize-strided-dma'",
          ("--tensorizer-options", "--vectorize-strided-dma")),
