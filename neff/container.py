@@ -44,9 +44,7 @@ class Neff:
     verified: bool = True
 
 
-def write_neff(
-    program: Program, *, compress: bool = True, logical_cores: int = 1
-) -> np.ndarray:
+def write_neff(program: Program, *, compress: bool = True, logical_cores: int = 1) -> np.ndarray:
     """The file's bytes, as uint8; with `compress`, fewer where that pays.
 
     `logical_cores` is how many physical cores make one logical core. Equal programs give equal

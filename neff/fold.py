@@ -14,36 +14,20 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from hlo_frontend.hlo.types import ELEMENT_TYPES, ElementType, element_type_of
+from neff.fold_move import MOVES, Array, Fold, cast, is_float
 from neff.program import Instruction
-
-Array = np.ndarray[Any, Any]
-Fold = Callable[..., "Array | None"]
 
 # Functions that numpy and XLA round differently, in the last place.
 ROUNDED = frozenset({"exponential", "log", "power", "rsqrt"})
 _INTEGER = ("signed", "unsigned")
 
 
-def _cast(x: Array, target: ElementType) -> Array:
-    """numpy's conversion; integers of few bits pass through bytes, which have all conversions."""
-    if target.bits < 8 and target.kind in _INTEGER:
-        x = x.astype(np.int8)
-    elif x.dtype.itemsize == 1 and x.dtype.kind not in "biu":
-        x = x.astype(np.float32) if _is_float(x) else x.astype(np.int8)
-    return x.astype(target.numpy)
-
-
-def _is_float(x: Array) -> bool:
-    return ELEMENT_TYPES[element_type_of(x.dtype)].kind == "float"
-
-
 def _convert(i: Instruction, x: Array) -> Array | None:
     target = i.array.element
     if x.dtype.kind == "c" or target.kind == "complex":
         return x.astype(target.numpy) if x.dtype.kind == target.numpy.kind == "c" else None
-    made = _cast(x, target)
-    if not _is_float(x):
+    made = cast(x, target)
+    if not is_float(x):
         return made
     if target.kind in _INTEGER:
         bounds: Any = ml_dtypes.iinfo(target.numpy)  # type: ignore[no-untyped-call]
@@ -133,10 +117,6 @@ def _clamp(i: Instruction, low: Array, x: Array, high: Array) -> Array | None:
     return np.minimum(np.maximum(x, low), high) if low.dtype.kind in "iu" else None
 
 
-def _slice(i: Instruction, x: Array) -> Array:
-    return x[tuple(slice(*bounds) for bounds in i["slice"])]
-
-
 def _reduce_precision(i: Instruction, x: Array) -> Array | None:
     """f32 to fewer mantissa bits, to nearest even; a number's last bit is never below 2^-149."""
     kept: int = i["mantissa_bits"]
@@ -155,60 +135,8 @@ def _rsqrt(x: Array) -> Array:
     return inverse.astype(x.dtype)
 
 
-def _dynamic_slice(i: Instruction, x: Array, *starts: Array) -> Array:
-    """A block that would reach out of the array is moved into it."""
-    sizes = i["dynamic_slice_sizes"]
-    places = [min(max(int(s), 0), d - n) for s, d, n in zip(starts, x.shape, sizes, strict=True)]
-    return x[tuple(slice(p, p + n) for p, n in zip(places, sizes, strict=True))]
-
-
-def _broadcast(i: Instruction, x: Array) -> Array:
-    dims = [1] * i.array.rank
-    for size, d in zip(x.shape, i["dimensions"], strict=True):
-        dims[d] = size
-    in_order = x.transpose(np.argsort(i["dimensions"]))
-    return np.broadcast_to(in_order.reshape(dims), i.array.dims)
-
-
-def _iota(i: Instruction) -> Array | None:
-    shape = i.array
-    if shape.element.kind == "complex":
-        return None
-    dims = [1] * shape.rank
-    dims[i["iota_dimension"]] = -1
-    line = _cast(np.arange(shape.dims[i["iota_dimension"]]), shape.element)
-    return np.broadcast_to(line.reshape(dims), shape.dims)
-
-
-def _pad(i: Instruction, x: Array, fill: Array) -> Array:
-    """Elements with `interior` fills between them, then fills at the edges, or elements cut off."""
-    made = np.full(i.array.dims, fill, x.dtype)
-    into, out = [], []
-    for (low, _, interior), size, total in zip(i["padding"], x.shape, i.array.dims, strict=True):
-        step = interior + 1
-        first = max(0, -(low // step)) if low < 0 else 0  # the first element that is not cut off
-        kept = [n for n in range(first, size) if 0 <= low + n * step < total]
-        out.append(kept)
-        into.append([low + n * step for n in kept])
-    made[np.ix_(*into)] = x[np.ix_(*out)]
-    return made
-
-
-def _select(i: Instruction, p: Array, x: Array, y: Array) -> Array:
-    return np.where(p, x, y)
-
-
-def _bitcast_convert(i: Instruction, x: Array) -> Array | None:
-    same = x.dtype.itemsize == i.array.numpy.itemsize and i.array.element.bits >= 8
-    return x.view(i.array.numpy) if same and "b" not in (x.dtype.kind,) else None
-
-
 def _is_finite(i: Instruction, x: Array) -> Array:
     return np.isfinite(x)
-
-
-def _plain(function: Callable[..., Array]) -> Fold:
-    return lambda i, *operands: function(*operands)
 
 
 def _arithmetic(function: Callable[..., Array]) -> Fold:
@@ -246,21 +174,6 @@ COMPARISONS: dict[str, Callable[..., Array]] = {
     "GE": operator.ge,
 }
 
-# Rules that only choose, move or reinterpret elements.
-_MOVES: dict[str, Fold] = {
-    "bitcast-convert": _bitcast_convert,
-    "broadcast": _broadcast,
-    "concatenate": lambda i, *xs: np.concatenate(xs, i["dimensions"][0]),
-    "copy": _plain(np.asarray),
-    "dynamic-slice": _dynamic_slice,
-    "iota": _iota,
-    "pad": _pad,
-    "reshape": lambda i, x: x.reshape(i.array.dims),
-    "reverse": lambda i, x: np.flip(x, i["dimensions"]),
-    "select": _select,
-    "slice": _slice,
-    "transpose": lambda i, x: x.transpose(i["dimensions"]),
-}
 _COMPUTATIONS: dict[str, Fold] = {
     "abs": _signed(np.abs),
     "add": _arithmetic(np.add),
@@ -292,7 +205,7 @@ _COMPUTATIONS: dict[str, Fold] = {
     "subtract": _arithmetic(np.subtract),
     "xor": _bitwise(np.bitwise_xor),
 }
-FOLDS: dict[str, Fold] = {**_MOVES, **_COMPUTATIONS}
+FOLDS: dict[str, Fold] = {**MOVES, **_COMPUTATIONS}
 
 
 def fold(instruction: Instruction, operands: list[Array]) -> Array | None:
@@ -315,7 +228,7 @@ def fold(instruction: Instruction, operands: list[Array]) -> Array | None:
 
 def _is_uncertain(x: Array) -> bool:
     """Whether an array holds what XLA may take for something else."""
-    if not _is_float(x):
+    if not is_float(x):
         return False
     limits: Any = ml_dtypes.finfo(x.dtype)  # type: ignore[no-untyped-call]
     if limits.bits < 8 or float(limits.min) > 0:
@@ -323,5 +236,4 @@ def _is_uncertain(x: Array) -> bool:
     if x.dtype.itemsize == 1 or x.dtype == np.float16:
         return False
     with np.errstate(all="ignore"):
-        small = np.abs(x) < limits.smallest_normal
-    return bool(np.any(small & (x != 0)))
+        return bool(np.any((np.abs(x) < limits.smallest_normal) & (x != 0)))

@@ -16,6 +16,7 @@ from neff.passes.cleanup import eliminate_common_subexpressions, eliminate_dead_
 from neff.passes.constants import fold_constants, fold_weights, outline_constants
 from neff.passes.fuse import fuse
 from neff.passes.integers import DowncastIntegers, narrow_int64
+from neff.passes.maximum import keep_maximum_exact
 from neff.passes.operators import compute_operators_in_f32
 from neff.passes.place import assign_engines, place_buffers
 from neff.passes.saturate import saturate_transposed
@@ -29,12 +30,13 @@ Pass = Callable[[Program], Program]
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """What a pass did: its seconds, the entry's instructions after it, whether it changed any."""
+    """What a pass did: its seconds, what the entry has after it, whether it changed any."""
 
     name: str
     seconds: float
     instructions: int
     changed: bool
+    regions: int = 0
 
 
 Observer = Callable[[PassRecord], None]
@@ -74,6 +76,7 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
         eliminate_common_subexpressions,  # equal constants were bound one by one
     )
     place: tuple[Pass, ...] = (
+        keep_maximum_exact,  # once each value stands once, so that it is seen
         eliminate_dead_code,  # nothing unused is fused, placed or written
         assign_engines,
         fuse,  # last that looks at uses; placement only gives addresses
@@ -110,6 +113,7 @@ def run(
         verify_program(made, name_of(step))
         if dump is not None:
             write_dump(dump, f"{number:02}-{name_of(step)}", made)
-        observe(PassRecord(name_of(step), seconds, len(made.main.instructions), made != program))
+        size = len(made.main.instructions), made != program, len(made.regions)
+        observe(PassRecord(name_of(step), seconds, *size))
         program = made
     return program

@@ -17,7 +17,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "hlo_frontend/hlo": (("hlo_frontend.hlo",), set()),
     "hlo_frontend/capture": (("hlo_frontend",), {"torch", "torch_xla"}),
     "hlo_frontend/inspect": (("hlo_frontend.hlo", "hlo_frontend.inspect"), set()),
-    "neff": (("hlo_frontend.hlo", "hlo_frontend.inspect", "neff"), set()),
+    "neff": (
+        ("hlo_frontend.files", "hlo_frontend.hlo", "hlo_frontend.inspect", "neff"),
+        set(),
+    ),
     "runtime": (
         (
             "hlo_frontend.hlo",
@@ -35,7 +38,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
         ("hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime.settings"),
         set(),
     ),
-    "torch_neuronx": (("hlo_frontend", "neff", "runtime", "torch_neuronx"), {"torch"}),
+    "torch_neuronx": (
+        ("hlo_frontend", "neff", "neuronxcc", "runtime", "torch_neuronx"),
+        {"torch"},
+    ),
 }
 
 

@@ -10,6 +10,7 @@ import torch
 
 from runtime.library import ensure_loaded
 from torch_neuronx import experimental, testing, utils
+from torch_neuronx.accuracy import accuracy_report
 from torch_neuronx.bucketing import BucketModelConfig, bucket_model_trace
 from torch_neuronx.calls import async_load, dynamic_batch, lazy_load, wrap_jit_load
 from torch_neuronx.placement import (
@@ -22,6 +23,7 @@ from torch_neuronx.placement import (
 )
 from torch_neuronx.version import __version__
 from torch_neuronx.weights import replace_weights
+from torch_neuronx.xla_impl.analyze import analyze
 from torch_neuronx.xla_impl.data_parallel import DataParallel
 from torch_neuronx.xla_impl.trace import trace
 
@@ -33,6 +35,8 @@ __all__ = [
     "BucketModelConfig",
     "DataParallel",
     "__version__",
+    "accuracy_report",
+    "analyze",
     "async_load",
     "bucket_model_trace",
     "dynamic_batch",

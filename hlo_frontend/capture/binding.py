@@ -105,7 +105,7 @@ class Bindings:
         binding = self._by_object.get(id(tensor))
         if binding is None:
             self._kept.append(tensor)
-            with _disable_current_modes():
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
                 binding = self.find(tensor) or self._bind(tensor)
             self._by_object[id(tensor)] = binding
         return binding.lazy

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 Pair = tuple[torch.Tensor, torch.Tensor]
-_CUMMAX = torch.ops.aten.cummax.default
 
 
 def running_max(x: torch.Tensor, dim: int) -> Pair:
@@ -15,14 +14,21 @@ def running_max(x: torch.Tensor, dim: int) -> Pair:
     dim = dim % x.ndim
     if x.numel() == 0:
         return x.clone(), torch.zeros_like(x, dtype=torch.int64)
-    values = _CUMMAX(x, dim)[0]
+    values = _scanned(x, dim)
     hits = values == x
     if x.dtype.is_floating_point:
-        nan = torch.isnan(x)
-        spoilt = _CUMMAX(nan.to(torch.int32), dim)[0] > 0
-        values = torch.where(spoilt, torch.full_like(values, torch.nan), values)
-        hits = torch.where(spoilt, nan, hits)
+        hits = torch.where(torch.isnan(values), torch.isnan(x), hits)
     return values, _last(hits, dim)
+
+
+def _scanned(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """Maxima of all elements so far, over twice as many in each step; a NaN stays."""
+    step, size = 1, x.shape[dim]
+    while step < size:
+        later = torch.maximum(x.narrow(dim, step, size - step), x.narrow(dim, 0, size - step))
+        x = torch.cat((x.narrow(dim, 0, step), later), dim)
+        step *= 2
+    return x
 
 
 def cummin(self: torch.Tensor, dim: int) -> Pair:
@@ -39,7 +45,7 @@ def _last(hits: torch.Tensor, dim: int) -> torch.Tensor:
     along = torch.arange(hits.shape[dim], device=hits.device)
     along = along.reshape(-1, *(1,) * (hits.ndim - 1 - dim))
     marked = torch.where(hits, along, torch.zeros_like(along))
-    return _CUMMAX(marked, dim)[0]
+    return _scanned(marked, dim)
 
 
 def median(self: torch.Tensor) -> torch.Tensor:

@@ -42,7 +42,9 @@ def expose_tensors(module: ScriptModule, lazy: Callable[[Any], Any]) -> None:
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         values = [*args, *(_argument(a, kwargs) for a in arguments[len(args) :])]
-        return function(module._c, *values, *map(lazy, held))
+        with torch._C.DisableTorchFunction():  # to make these lazy is no call of the program's
+            tensors = [lazy(value) for value in held]
+        return function(module._c, *values, *tensors)
 
     module.__dict__["forward"] = forward
 

@@ -376,7 +376,11 @@ def test_positional_keywords_warn_and_are_taken_in_order(net, tmp_path):
     ("keywords", "error", "message"),
     [
         ({"compiler_args": "--auto-kast none"}, OptionError, "try: --auto-cast"),
-        ({"compiler_args": ["--auto-cast", "all"]}, NotImplementedError, "is not emulated yet"),
+        (
+            {"compiler_args": ["--auto-cast", "some"]},
+            OptionError,
+            "must be one of none, matmult, all",
+        ),
         ({"partitioner_config": object()}, NotImplementedError, "partitioner_config is not built"),
         ({"cpu_backend": True}, ValueError, "must be combined with --target"),
     ],

@@ -18,6 +18,16 @@ EXACT = {
     "cumsum of booleans": (lambda a: a.cumsum(0), torch.ones(300, dtype=torch.bool)),
     "shift of int8": (lambda a: a >> 1, NEGATIVE),
     "shift of int64": (lambda a: a >> 3, NEGATIVE.long()),
+    "shift by a tensor": (lambda a: a >> (a & 7), NEGATIVE.int()),
+    "number shifted by a tensor": (lambda a: (5 >> (a & 7), 5 << (a & 7)), NEGATIVE.int()),
+    "division of 64 bits": (
+        lambda a: (
+            a // 7,
+            torch.div(a, 7, rounding_mode="trunc"),
+            torch.div(2**61 + 1, a, rounding_mode="floor"),
+        ),
+        torch.tensor([2**63 - 1, -(2**63) + 1, 2**53 + 1, 3 - 2**60, 7, -7]),
+    ),
     "floor division": (lambda a: a // 3, LARGE),
     "floor division of int32": (lambda a: a // 3, LARGE32),
     "trunc division": (lambda a: torch.div(a, -3, rounding_mode="trunc"), LARGE32),
@@ -30,6 +40,12 @@ EXACT = {
         lambda a: F.max_pool2d(a, 3, 2, 1, return_indices=True),
         torch.arange(49.0).reshape(1, 1, 7, 7),
     ),
+    "dilated pooling": (lambda a: F.max_pool2d(a, 2, dilation=2), torch.rand(1, 2, 8, 8)),
+    "scale": (lambda a: F.interpolate(a, scale_factor=1.7), torch.rand(1, 1, 8, 8)),
+    "bilinear scale": (
+        lambda a: F.interpolate(a, scale_factor=0.6, mode="bilinear"),
+        torch.rand(1, 1, 8, 8),
+    ),
     "interpolation by a whole ratio": (
         lambda a: F.interpolate(a, scale_factor=2.0, mode="nearest"),
         torch.arange(16.0).reshape(1, 1, 4, 4),
@@ -37,17 +53,6 @@ EXACT = {
 }
 IMAGE = torch.rand(1, 1, 8, 8)
 REFUSED = {
-    "scale": (
-        lambda a: F.interpolate(a, scale_factor=1.7),
-        IMAGE,
-        "by a scale of 1.7 on a size of 8",
-    ),
-    "bilinear scale": (
-        lambda a: F.interpolate(a, scale_factor=0.6, mode="bilinear"),
-        IMAGE,
-        "would be computed with another scale",
-    ),
-    "dilated pooling": (lambda a: F.max_pool2d(a, 2, dilation=2), IMAGE, "with dilation has no"),
     "mixed halves": (lambda a: a.bfloat16() + a.half(), IMAGE, "bfloat16 and float16"),
 }
 

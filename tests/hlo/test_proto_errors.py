@@ -79,7 +79,7 @@ def _unbounded(module: Any) -> None:
 
 
 def _element_type(module: Any) -> None:
-    module.computations[0].instructions[0].shape.element_type = 24
+    module.computations[0].instructions[0].shape.element_type = 99
 
 
 def _operand(module: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neff.errors import OptionError
-from neff.options import OPTIONS, SWITCHES, CompileOptions, parse_options, require_built
+from neff.options import DOWNCASTS, OPTIONS, SWITCHES, CompileOptions, parse_options
 
 
 @pytest.mark.parametrize("arguments", [None, "", []])
@@ -65,15 +65,81 @@ def test_bad_options_are_refused(arguments, message):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "allowed"),
     [
-        "--auto-cast all",
-        "--disable-mixed-precision-accumulation",
-        "--enable-saturate-infinity",
-        "--native-int64 disabled",
-        "--lnc 2",
+        ("", {"dot", "scatter", "all_reduce", "reduce_scatter", "pow"}),
+        ("--implicit-integer-downcast=all", set(DOWNCASTS)),
+        ("--implicit-integer-downcast=none", set()),
+        ("--implicit-integer-downcast=dot,pow", {"dot", "pow"}),
     ],
 )
-def test_options_whose_effect_is_not_built_are_refused(arguments):
-    with pytest.raises(NotImplementedError, match="is not emulated yet"):
-        require_built(parse_options(arguments))
+def test_downcasts_are_those_listed(arguments, allowed):
+    assert parse_options(arguments).downcasts == allowed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "narrows"),
+    [
+        ("", True),
+        ("--target trn2", True),
+        ("--target trn2 --native-int64 enabled", False),
+        ("--target trn2 --native-int64 disabled", True),
+        ("--target trn1 --native-int64 enabled", True),
+    ],
+)
+def test_int64_is_native_only_where_asked_and_built(arguments, narrows):
+    assert parse_options(arguments).narrows_int64 is narrows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cores"),
+    [("", 1), ("--target trn2", 2), ("--target trn2 -lnc 1", 1), ("--target trn1 --lnc=2", 2)],
+)
+def test_logical_cores_are_two_on_trn2(arguments, cores):
+    assert parse_options(arguments).logical_cores == cores
+
+
+def test_infinity_saturates_on_the_first_targets_only():
+    flag = "--enable-saturate-infinity"
+    assert [
+        t
+        for t in OPTIONS["--target"].choices
+        if parse_options([flag, "--target", t]).saturates_infinity
+    ] == ["inf2", "trn1", "trn1n"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ignored"),
+    [
+        ("--internal-hlo2tensorizer-options='--verify-hlo=true'",
+         ("--internal-hlo2tensorizer-options", "--verify-hlo=true")),
+        (
+            "--internal-enable-dge-levels vector io -O1",
+            ("--internal-enable-dge-levels", "vector", "io"),
+        ),
+        ("--pipeline compile SaveTemps --target trn1", ("--pipeline", "compile", "SaveTemps")),
+        ("--tensorizer-options '--vectorize-strided-dma'",
+         ("--tensorizer-options", "--vectorize-strided-dma")),
+        ("--disable-dge", ("--disable-dge",)),
+        ("--hbm-scratchpad-page-size=1024", ("--hbm-scratchpad-page-size", "1024")),
+    ],
+)  # fmt: skip
+def test_options_without_effect_are_kept_as_a_note(arguments, ignored):
+    options = parse_options(arguments)
+    assert options.ignored == (ignored,)
+    assert options == parse_options(
+        " ".join(w for w in arguments.split() if w in ("-O1", "trn1") or w == "--target")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--disable-dge=1", "--disable-dge takes no value, got '1'"),
+        ("--num-parallel-jobs", "--num-parallel-jobs needs a value"),
+    ],
+)
+def test_ignored_options_are_still_well_formed(arguments, message):
+    with pytest.raises(OptionError) as error:
+        parse_options(arguments)
+    assert message in str(error.value)

@@ -23,6 +23,7 @@ from neff.options import CompileOptions, parse_options
 from neff.pipeline import PassRecord
 from neff.program import Kind, Variable
 from neff.program import Weight as BoundWeight
+from neff.support.memory import check_interface
 from torch_neuronx.version import __version__
 from torch_neuronx.xla_impl.module import script
 
@@ -52,6 +53,8 @@ def trace_model(
     _report(PassRecord("capture", time.perf_counter() - start, _size(captured), True))
     if workdir is not None:
         _write_hlo(workdir, captured, options, compiler_args)
+    held = {n for n, p in enumerate(captured.parameters) if not isinstance(p, Input)}
+    check_interface(captured.module, held, options)  # before the weights are read
     inputs, binding = bind(captured, inline_weights_to_neff)
     compiled = compile_module(
         captured.module, inputs, binding, options=options, dump=workdir, observe=_report

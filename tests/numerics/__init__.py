@@ -1,0 +1,1 @@
+"""The numerics contract: bounds, number formats, options."""
