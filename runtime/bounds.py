@@ -1,4 +1,4 @@
-"""Whether gathers and scatters stay inside their operands, which the hardware reports and XLA hides.
+"""Whether gathers and scatters stay inside their operands: the hardware tells, XLA hides it.
 
 XLA moves a gather's slice inward and drops a scatter's; on a NeuronCore both are run-time errors.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from neff.targets import TARGETS
 from runtime import faults
-from runtime.layout import Layout, layout
+from runtime.layout import layout
 from runtime.logs import Level, log
 from runtime.memory import MICROCODE, Account, Needs, in_units
 from runtime.memory_report import memory_table, write_report
@@ -126,7 +126,9 @@ class Machine:
 
     def _not_available(self, requested: str, among: Sequence[int]) -> NeuronRuntimeError:
         others = [
-            h for h in holders(self._directory) if h.exclusive and not set(among).isdisjoint(h.cores)
+            h
+            for h in holders(self._directory)
+            if h.exclusive and not set(among).isdisjoint(h.cores)
         ]
         free = len(set(among).difference(*(h.cores for h in others)))
         said = f"NeuronCore(s) not available - Requested:{requested} Available:{free}"

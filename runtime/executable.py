@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -47,8 +47,7 @@ State = tuple[jax.Array, ...]
 INSTRUCTION_BYTES = 64  # what an instruction is counted as in the account of model code
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """The result of a run, which may still be being computed."""
 
     outputs: tuple[jax.Array, ...]
@@ -140,6 +139,10 @@ class Executable:
         self._run = jax.jit(run, keep_unused=True, compiler_options=COMPILER_OPTIONS)
         # States and weights themselves: a call on a device's arrays is another executable.
         self._run.lower(*called, *self.initial_state, *self._weights).compile()
+
+    def run(self, arrays: Sequence[Any], state: State) -> Any:
+        """What XLA compiled, by itself; 64-bit types must be enabled."""
+        return self._run(*arrays, *state, *self._weights)
 
     def start(self, arrays: Sequence[Any], state: State) -> Made:
         """Begin to run, with one array for each of `inputs`; the result may still be computed."""

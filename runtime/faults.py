@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -135,10 +135,10 @@ def _put_from_environment(faults: tuple[Fault, ...]) -> None:
 
 
 def parse_fault(text: str) -> Fault:
-    """`execute nth=3 core=0 times=1 status=NRT_TIMEOUT delay=0.5 nan=1`, all but the call optional."""
+    """`execute nth=3 core=0 times=1 status=NRT_TIMEOUT delay=0.5 nan=1`; the call must be there."""
     call, *words = text.split()
     fault: dict[str, object] = {}
-    readers = {
+    readers: dict[str, Callable[[str], object]] = {
         "nth": int,
         "core": int,
         "times": int,
@@ -164,6 +164,8 @@ def _status(value: Status | str | int | None) -> Status | None:
         return value
     if isinstance(value, str) and not value.isdigit():
         if value not in Status.__members__:
-            raise ValueError(f"fault: unknown status {value!r}; known: {', '.join(Status.__members__)}")
+            raise ValueError(
+                f"fault: unknown status {value!r}; known: {', '.join(Status.__members__)}"
+            )
         return Status[value]
     return Status(int(value))

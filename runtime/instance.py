@@ -60,6 +60,9 @@ class Instance:
         core.add_model(self, ready.needs)
         self._state: State = ready.initial_state
         self._closed = False
+        # Held while this instance runs, so that closing it need not wait for the core: the garbage
+        # collector closes models too, in a thread in which another may be running on the core.
+        self._running = threading.Lock()
 
     def execute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Run once, as soon as the core is free. Raises NeuronRuntimeError."""
@@ -74,7 +77,7 @@ class Instance:
             raise
 
     def _execute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        with self.core.queue:
+        with self.core.queue, self._running:
             if self._closed:
                 raise ClosedError
             start = time.perf_counter()
@@ -113,12 +116,12 @@ class Instance:
 
     def restart(self) -> None:
         """Give the state its first value again, once an execution that runs has ended."""
-        with self.core.queue:
+        with self._running:
             self._state = self._ready.initial_state
 
     def close(self) -> None:
         """Give the core's memory back, once an execution that runs has ended."""
-        with self.core.queue:
+        with self._running:
             self._closed = True
             self._state = ()
         self.core.memory.remove_model(self)

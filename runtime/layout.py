@@ -1,4 +1,4 @@
-"""The emulated machine as this process sees it: its devices, and its cores as the process pairs them."""
+"""The emulated machine as this process sees it: its devices, and how its cores are paired."""
 
 from __future__ import annotations
 

@@ -89,9 +89,7 @@ def _device(here: Layout, number: int, processes: Sequence[Holder]) -> dict[str,
         **({"logical_neuroncore_config": here.logical} if paired else {}),
         "memory_size": here.instance.chip.memory,
         "neuroncore_ids": list(cores),
-        "neuron_processes": [
-            _process(h, used) for h, used in found if used or not h.cores
-        ],
+        "neuron_processes": [_process(h, used) for h, used in found if used or not h.cores],
     }
 
 

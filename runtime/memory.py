@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -54,19 +57,23 @@ class Account:
     _models: dict[object, Needs] = field(default_factory=dict)
     _tensors: int = 0  # allocated by the caller
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    # What was given back and is not booked yet: the garbage collector gives back too, in a thread
+    # that may hold the lock.
+    _closed: deque[object] = field(default_factory=deque)
+    _freed: deque[int] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.peak = self.microcode
 
     @property
     def models(self) -> tuple[Needs, ...]:
-        with self._lock:
+        with self._booked():
             return tuple(self._models.values())
 
     @property
     def used(self) -> dict[Usage, int]:
         """Bytes in use."""
-        with self._lock:
+        with self._booked():
             return self._used(self._models, self._tensors)
 
     @property
@@ -75,22 +82,43 @@ class Account:
 
     def add_model(self, key: object, needs: Needs) -> bool:
         """Take what a model needs; False, and nothing taken, where too little is left."""
-        with self._lock:
+        with self._booked():
             return self._take({**self._models, key: needs}, self._tensors)
 
     def remove_model(self, key: object) -> None:
         """Give back what a model took; nothing happens the second time."""
-        with self._lock:
-            self._models.pop(key, None)
+        self._closed.append(key)
+        self._book()
 
     def add_tensor(self, size: int) -> bool:
         """Take `size` bytes for a tensor of the caller's; False where too little is left."""
-        with self._lock:
+        with self._booked():
             return self._take(self._models, self._tensors + size)
 
     def remove_tensor(self, size: int) -> None:
+        self._freed.append(size)
+        self._book()
+
+    @contextmanager
+    def _booked(self) -> Iterator[None]:
+        """Hold the lock, with everything booked that was given back."""
         with self._lock:
-            self._tensors -= size
+            self._settle()
+            yield
+
+    def _book(self) -> None:
+        """Book what was given back, unless somebody holds the lock: whoever takes it next does."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._settle()
+            finally:
+                self._lock.release()
+
+    def _settle(self) -> None:
+        while self._closed:
+            self._models.pop(self._closed.popleft(), None)
+        while self._freed:
+            self._tensors -= self._freed.popleft()
 
     def _take(self, models: dict[object, Needs], tensors: int) -> bool:
         total = sum(self._used(models, tensors).values())

@@ -17,7 +17,6 @@ from neff.container import Neff, read_neff
 from neff.errors import NeffError, NeffVersionError
 from neff.program import Program
 from runtime.core import NeuronCore, in_child, machine, refuse_child
-from runtime.executable import COMPILER_OPTIONS as COMPILER_OPTIONS  # how all that runs is compiled
 from runtime.executable import Executable, Mode, executable
 from runtime.instance import ClosedError, Instance, Limits, limits
 from runtime.logs import Level, log
@@ -32,9 +31,7 @@ _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="neuron-batch")
 class Model:
     """A program on its cores. Calls may come from many threads; they go to the cores in turn."""
 
-    def __init__(
-        self, ready: Executable, cores: Sequence[NeuronCore], limits: Limits
-    ) -> None:
+    def __init__(self, ready: Executable, cores: Sequence[NeuronCore], limits: Limits) -> None:
         self._ready = ready
         self._limits = limits
         self.inputs, self.outputs = ready.inputs, ready.outputs
@@ -43,6 +40,11 @@ class Model:
         self._moving = threading.Lock()
         self._turn = count()
         self._instances = _placed(ready, cores, self._limits)
+
+    @property
+    def ready(self) -> Executable:
+        """What its cores have in common."""
+        return self._ready
 
     @property
     def name(self) -> str:
@@ -65,7 +67,7 @@ class Model:
         """Run once on the next core. Inputs are the bytes of each tensor, row-major; so are the
         results, as uint8. Shapes and types must have been checked against `inputs`."""
         arrays = [
-            np.frombuffer(view, dtype).reshape(dims)
+            np.ndarray(dims, dtype, view)
             for view, (dtype, dims) in zip(inputs, self._layout, strict=True)
         ]
         if self._watched:
@@ -79,7 +81,7 @@ class Model:
         """
         refuse_child("nrt_execute")  # the threads of the pool are its parent's
         arrays = [
-            np.frombuffer(view, dtype).reshape(batch, *dims[1:])
+            np.ndarray((batch, *dims[1:]), dtype, view)
             for view, (dtype, dims) in zip(inputs, self._layout, strict=True)
         ]
         if self._watched:
@@ -109,9 +111,7 @@ class Model:
         raise self._unloaded("nrt_execute")
 
     def _unloaded(self, call: str) -> NeuronRuntimeError:
-        return NeuronRuntimeError(
-            call, Status.NRT_INVALID_HANDLE, f"model {self.name} is unloaded"
-        )
+        return NeuronRuntimeError(call, Status.NRT_INVALID_HANDLE, f"model {self.name} is unloaded")
 
     def _watch(self, arrays: Sequence[np.ndarray]) -> None:
         """Warn, once a model, of an input that the emulated core would cut off to 32 bits."""
@@ -158,9 +158,7 @@ class Model:
 _least, _greatest = np.minimum.reduce, np.maximum.reduce  # half the time of an array's methods
 
 
-def _placed(
-    ready: Executable, cores: Sequence[NeuronCore], limits: Limits
-) -> tuple[Instance, ...]:
+def _placed(ready: Executable, cores: Sequence[NeuronCore], limits: Limits) -> tuple[Instance, ...]:
     """An instance on each core, or none where one of them refuses."""
     placed: list[Instance] = []
     try:
@@ -204,9 +202,7 @@ _loaded: weakref.WeakSet[Model] = weakref.WeakSet()
 _listing = threading.Lock()  # held while that set is changed or gone through
 
 
-def load(
-    neff: bytes | bytearray | memoryview, cores: Sequence[NeuronCore] | None = None
-) -> Model:
+def load(neff: bytes | bytearray | memoryview, cores: Sequence[NeuronCore] | None = None) -> Model:
     """Load a NEFF on cores, by default on the next in turn. Raises like `read` and `load_file`."""
     file = read(neff)
     return load_file(file, cores if cores is not None else (machine().next_core(),))
@@ -252,9 +248,13 @@ def _loaded_on(ready: Executable, cores: Sequence[NeuronCore]) -> Model:
     return model
 
 
+def loaded_models() -> list[Model]:
+    """Every model of this process that was loaded and is still referred to."""
+    with _listing:
+        return list(_loaded)
+
+
 def unload_all() -> None:
     """Unload every model of this process."""
-    with _listing:
-        models = list(_loaded)
-    for model in models:
+    for model in loaded_models():
         model.unload()

@@ -12,9 +12,9 @@ import numpy as np
 from hlo_frontend.hlo.module import NO_METADATA
 from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape
 from neff.program import Function, Instruction
+from runtime.executable import COMPILER_OPTIONS
 from runtime.interpreter import evaluate
 from runtime.kernels.kind import Value
-from runtime.model import COMPILER_OPTIONS
 
 # Most instructions run a few times on little data: compiling them well costs more than it saves.
 QUICK_BYTES = 1 << 22

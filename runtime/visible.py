@@ -57,9 +57,7 @@ def parse_visible_cores(text: str) -> range:
             raise _invalid(f"NEURON_RT_VISIBLE_CORES: the range {part.strip()} is not increasing")
         cores += range(first, last + 1)
     if cores != list(range(cores[0], cores[0] + len(cores))):
-        raise _invalid(
-            f"NEURON_RT_VISIBLE_CORES must be contiguous and increasing, got {text!r}"
-        )
+        raise _invalid(f"NEURON_RT_VISIBLE_CORES must be contiguous and increasing, got {text!r}")
     return range(cores[0], cores[-1] + 1)
 
 

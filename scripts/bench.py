@@ -115,6 +115,100 @@ def small_call() -> Rows:
     ]
 
 
+def call_overhead() -> Rows:
+    """A call of a model, and what XLA compiled for it called by itself, in turn."""
+    import jax
+    import torch
+
+    import torch_neuronx
+    from runtime.model import loaded_models
+
+    x, y = torch.rand(3), torch.rand(3)
+    model = torch_neuronx.trace(torch.add, (x, y))
+    (loaded,) = loaded_models()
+    arrays = [x.numpy(), y.numpy()]
+
+    def calls(repeat: int = 1000) -> None:
+        for _ in range(repeat):
+            model(x, y)
+
+    def compiled(repeat: int = 1000) -> None:
+        with jax.enable_x64(True):
+            for _ in range(repeat):
+                loaded.ready.run(arrays, ())
+
+    whole, own = _interleaved(calls, compiled, 15)  # of a thousand
+    return [
+        ("the same, what XLA compiled by itself", f"{own * 1e3:.0f} µs", ""),
+        ("the same, overhead", f"{(whole - own) * 1e3:.0f} µs", "< 40 µs"),
+    ]
+
+
+def input_copies() -> Rows:
+    """Growth of the process in a call with a large input and a small output, by alignment."""
+    import torch
+
+    import torch_neuronx
+
+    size = 1 << 26
+    whole = torch.ones(size + 16)
+    model = torch_neuronx.trace(lambda x: x[:4] + 1, torch.ones(size))
+    rows = []
+    for name, x in (("aligned", whole[:size]), ("not aligned", whole[1 : size + 1])):
+        copied = [_growth(lambda x=x: model(x)) / x.nbytes for _ in range(3)]
+        what = f"copies of an input of {x.nbytes >> 20} MiB, {name}"
+        rows.append((what, f"{max(copied):.2f}", "≤ 1"))
+    return rows
+
+
+def cores_together() -> Rows:
+    """Throughput of two cores against one that has both CPUs; a batch in chunks against calls."""
+    import torch
+
+    import torch_neuronx
+
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(1024, 1024) for _ in range(8)]
+    net = torch.nn.Sequential(*layers).eval()
+    x = torch.rand(64, 1024)
+    one, two = torch_neuronx.trace(net, x), torch_neuronx.trace(net, x)
+    torch_neuronx.set_neuron_cores(one, 0, 1)
+    torch_neuronx.set_multicore(two)
+    alone, together = _interleaved(
+        lambda: [one(x) for _ in range(40)], lambda: _in_two_threads(two, x, 20), 15
+    )
+    single = torch_neuronx.trace(net, x[:1])
+    spread = torch_neuronx.dynamic_batch(torch_neuronx.trace(net, x[:1]))
+    torch_neuronx.set_neuron_cores(single, 0, 1)
+    rows = x[:8].split(1)
+    ratios = []
+    for count in (1, 2):
+        torch_neuronx.set_neuron_cores(spread, 0, count)
+        serial, chunked = _interleaved(
+            lambda: [single(row) for row in rows for _ in range(10)],
+            lambda: [spread(x[:8]) for _ in range(10)],
+            25,
+        )
+        ratios.append(chunked / serial)
+    return [
+        ("two cores, against one with both CPUs", f"{alone / together:.2f} ×", "≥ 0.95 ×"),
+        ("batch of 8 in chunks of 1, against 8 calls", f"{ratios[0]:.2f} ×", "≤ 1.1 ×"),
+        ("the same on two cores", f"{ratios[1]:.2f} ×", "less"),
+    ]
+
+
+def _in_two_threads(call: Callable[..., object], x: object, repeat: int) -> None:
+    def run() -> None:
+        for _ in range(repeat):
+            call(x)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def tracing_memory() -> Rows:
     """Growth of the process while a model of 300 MB is traced, against the size of its weights."""
     import torch
@@ -125,6 +219,18 @@ def tracing_memory() -> Rows:
     model = torch.nn.Sequential(*layers).eval()
     weights = sum(p.nbytes for p in model.parameters())
     torch_neuronx.trace(torch.neg, torch.ones(1))  # torch_xla and jax are imported
+    grown = _growth(lambda: torch_neuronx.trace(model, torch.rand(1, 3500)))
+    return [
+        (
+            f"peak memory of tracing, over the process before, {weights / 1e6:.0f} MB of weights",
+            f"{grown / weights:.2f} × the weights",
+            "< 2.2 ×",
+        )
+    ]
+
+
+def _growth(call: Callable[[], object]) -> int:
+    """Bytes by which the process grows at most while a call runs."""
     resident = Path("/proc/self/statm")
     before = peak = int(resident.read_text().split()[1])
     done = threading.Event()
@@ -136,16 +242,10 @@ def tracing_memory() -> Rows:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    torch_neuronx.trace(model, torch.rand(1, 3500))
+    call()
     done.set()
     watcher.join()
-    return [
-        (
-            f"peak memory of tracing, over the process before, {weights / 1e6:.0f} MB of weights",
-            f"{(peak - before) * PAGE / weights:.2f} × the weights",
-            "< 2.2 ×",
-        )
-    ]
+    return (peak - before) * PAGE
 
 
 def compile_scaling() -> Rows:
@@ -182,7 +282,17 @@ def compile_scaling() -> Rows:
 
 
 BENCHMARKS: dict[str, Callable[[], Rows]] = {
-    f.__name__: f for f in (import_time, small_call, bert_base, tracing_memory, compile_scaling)
+    f.__name__: f
+    for f in (
+        import_time,
+        small_call,
+        call_overhead,
+        input_copies,
+        cores_together,
+        bert_base,
+        tracing_memory,
+        compile_scaling,
+    )
 }
 
 

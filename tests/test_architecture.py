@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,3 +77,23 @@ def test_imports_run_one_way(part, path):
 def test_every_package_is_held_to_a_rule():
     packages = {p.parent.name for p in ROOT.glob("*/__init__.py")} - {"tests"}
     assert packages == PACKAGES == {part.split("/")[0] for part in MAY_IMPORT}
+
+
+def test_only_the_settings_read_the_environment():
+    """torch_xla, which reads its own while it is imported, is told where it runs."""
+    told = {ROOT / "hlo_frontend" / "capture" / "xla.py"}
+    readers = {
+        path
+        for _, path in sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
+    }
+    assert readers - told == {ROOT / "runtime" / "settings.py"}
+
+
+@pytest.mark.parametrize("module", ["runtime.settings", "runtime.core", "runtime.ls"])
+def test_cores_can_be_asked_for_and_shown_without_a_framework(module):
+    heavy = {*FRAMEWORKS, "numpy"}
+    code = f"import sys, {module}; print([m for m in {sorted(heavy)} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr

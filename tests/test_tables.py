@@ -11,8 +11,8 @@ from neff.lower import INLINED
 from neff.metaneff import DATA_TYPES
 from neff.ops import ENGINES
 from neff.passes.simplify import RULES
+from runtime.executable import TORCH_TYPES
 from runtime.kernels import KERNELS
-from runtime.model import TORCH_TYPES
 from runtime.settings import document
 
 ROOT = Path(__file__).parents[1]

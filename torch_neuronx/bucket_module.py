@@ -62,11 +62,11 @@ class Flat(torch.nn.Module):
 def _replaced(model: Callable[..., Any], tensors: Mapping[str, torch.Tensor]) -> Iterator[None]:
     """Give a module other parameters and buffers, as torch.func.functional_call does, which refuses
     to while a model is being traced."""
-    assert isinstance(model, torch.nn.Module) or not tensors  # or their names were not found
     held: list[tuple[dict[str, Any], str, torch.Tensor]] = []
     for name, tensor in tensors.items():
         path, _, last = name.rpartition(".")
-        owner = model.get_submodule(path)  # type: ignore[union-attr]
+        assert isinstance(model, torch.nn.Module)  # where the name was found
+        owner = model.get_submodule(path)
         table: dict[str, Any] = owner._buffers if last in owner._buffers else owner._parameters
         held.append((table, last, table[last]))
         table[last] = tensor
@@ -136,14 +136,15 @@ def bucket_module(
             + ", ".join(_expression(bucket.structure) for bucket in buckets)
         )
     module = torch.nn.Module()
-    module.kernel = config.bucket_kernel()
+    module.kernel = config.bucket_kernel()  # type: ignore[assignment]
     for number, bucket in enumerate(buckets):
         module.add_module(f"bucket_{number}", bucket.trace)
     for number, state in enumerate(config.shared_state_buffer):
         module.register_buffer(f"state_{number}", state.detach().clone())
     if config.shared_state_buffer_preprocessor is not None:
-        module.preprocess = config.shared_state_buffer_preprocessor()
-        _check_preprocessor(module.preprocess, buckets, config.shared_state_buffer)
+        preprocess = config.shared_state_buffer_preprocessor()
+        _check_preprocessor(preprocess, buckets, config.shared_state_buffer)
+        module.preprocess = preprocess  # type: ignore[assignment]
     scripted = torch.jit.script(module.eval())
     scripted.define(_source(buckets, names, hasattr(module, "preprocess")))
     return scripted

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from torch_neuronx.models import neuron_models, neuron_subgraphs
+from torch_neuronx.models import NeuronModel, neuron_models, neuron_subgraphs
 
 # What the runtime's errors about batches begin with, after the operator's name.
 _MARK = "dynamic batching: "
@@ -117,4 +117,9 @@ def wrap_jit_load() -> None:
 
 def is_dynamically_batched(module: torch.nn.Module) -> bool:
     """Whether some Neuron model of a module takes any batch size."""
-    return any(json.loads(m.options()).get("dynamic_batch") for m in neuron_models(module))
+    return any(has_option(model, "dynamic_batch") for model in neuron_models(module))
+
+
+def has_option(model: NeuronModel, name: str) -> bool:
+    """Whether an option of a Neuron model is on."""
+    return bool(json.loads(model.options()).get(name))

@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, Protocol, cast
 
 import torch
 
 OPERATORS = ("neuron::forward_v2", "neuron::forward_v2_1")
+
+
+class NeuronModel(Protocol):
+    """What a `neuron::Model` can do, of what Python uses (see runtime/native/model.h)."""
+
+    def options(self) -> str: ...
+    def set_options(self, options: str) -> None: ...
+    def metaneff(self) -> torch.Tensor: ...
+    def cores(self) -> list[int]: ...
+    def load(self) -> None: ...
+    def unload(self) -> None: ...
+    def set_neuron_devices(self, start: int, count: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +32,14 @@ class Subgraph:
     weights that are beside the NEFF.
     """
 
-    model: torch.ScriptObject
+    model: NeuronModel
     supplied: bool
 
 
-def neuron_models(module: torch.nn.Module) -> list[torch.ScriptObject]:
+def neuron_models(module: torch.nn.Module) -> list[NeuronModel]:
     """Every Neuron model of a module, once, in the order in which it calls them; none for a plain
     module."""
-    models: list[torch.ScriptObject] = []
+    models: list[NeuronModel] = []
     for subgraph in neuron_subgraphs(module):
         if not any(_same_object()(subgraph.model, known) for known in models):
             models.append(subgraph.model)
@@ -60,31 +73,27 @@ def _subgraph(module: torch.jit.ScriptModule, node: torch._C.Node) -> Subgraph:
     return Subgraph(_model_of(module, model), bool(kinds & {"prim::GetAttr", "prim::Constant"}))
 
 
-def _model_of(module: torch.jit.ScriptModule, node: torch._C.Node) -> torch.ScriptObject:
+def _model_of(module: torch.jit.ScriptModule, node: torch._C.Node) -> NeuronModel:
     """What the operator's second input names: an attribute of some submodule, or a constant."""
     if node.kind() == "prim::Constant":  # in a frozen module
-        return node.output().toIValue()
+        return cast(NeuronModel, node.output().toIValue())
     names: list[str] = []
     while node.kind() == "prim::GetAttr":
         names.append(node.s("name"))
         node = next(iter(node.inputs())).node()
-    found = module._c
+    found: Any = module._c
     for name in reversed(names):
         found = found.getattr(name)
-    return found
+    return cast(NeuronModel, found)
 
 
 @cache
 def _same_object() -> torch.jit.ScriptFunction:
     """Whether two script objects are one C++ object, which only TorchScript can tell."""
 
-    def same(a: torch.classes.neuron.Model, b: torch.classes.neuron.Model) -> bool:
+    def same(a: Any, b: Any) -> bool:
         return a is b
 
-    # Not the annotations as this module has them, which are strings.
-    same.__annotations__ = {
-        "a": torch.classes.neuron.Model,
-        "b": torch.classes.neuron.Model,
-        "return": bool,
-    }
+    model = torch.classes.neuron.Model  # no type for a checker
+    same.__annotations__ = {"a": model, "b": model, "return": bool}
     return torch.jit.script(same)

@@ -14,10 +14,12 @@ def replace_weights(
     """Give a model traced with `inline_weights_to_neff=False` the weights of a module or state
     dict, in place.
 
-    The names are those of the traced module; of a state dict, names the trace does not use are
-    passed over, and what no state dict holds (buffers) may be missing and then stays as it is.
-    Warns, and does nothing, where the model's weights are in its NEFF. Raises KeyError for a
-    parameter that is missing, ValueError for a weight of another shape or type, and replaces none.
+    The names are those of the traced module; those that the trace does not use are passed over. A
+    state dict may lack some (it never holds buffers that are not persistent): they stay as they
+    are, with a warning. Warns, and does nothing, where the model's weights are in its NEFF.
+
+    Raises KeyError for a weight that a module lacks or where a state dict has none of them,
+    ValueError for one of another shape or type; then none is replaced.
     Source: AWS Neuron documentation, PyTorch Neuron weight replacement API.
     """
     separated = getattr(neuron_model, "weights", None)
@@ -29,11 +31,13 @@ def replace_weights(
         )
         return
     given = dict(_named_tensors(weights)) if isinstance(weights, torch.nn.Module) else weights
-    parameters = {name.replace("->", "."): p for name, p in separated.named_parameters()}
-    buffers = {name.replace("->", "."): b for name, b in separated.named_buffers()}
-    if missing := parameters.keys() - given.keys():
-        raise KeyError(f"torch_neuronx.replace_weights: no weight for {', '.join(sorted(missing))}")
-    replaced = {n: t for n, t in {**parameters, **buffers}.items() if n in given}
+    held = {name.replace("->", "."): tensor for name, tensor in separated.named_parameters()}
+    replaced = {name: tensor for name, tensor in held.items() if name in given}
+    if missing := sorted(held.keys() - replaced.keys()):
+        message = f"torch_neuronx.replace_weights: no weight for {', '.join(missing)}"
+        if not replaced or isinstance(weights, torch.nn.Module):
+            raise KeyError(message)
+        warnings.warn(f"{message}: the model keeps its own", stacklevel=2)
     for name, tensor in replaced.items():  # all are right before any is changed
         new = given[name]
         if new.shape != tensor.shape or new.dtype != tensor.dtype:

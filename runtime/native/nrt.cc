@@ -38,7 +38,6 @@ struct Memory {
   int flags;
 };
 
-Ref argument(int64_t value) { return python::number(value); }
 Ref argument(int value) { return python::number(value); }
 Ref argument(uint32_t value) { return python::number(value); }
 // Beyond 2^63 it turns negative, which the runtime refuses.

@@ -190,9 +190,10 @@ Gil::Gil(std::nothrow_t) noexcept : held_(true) {
 }
 
 Gil::Gil() : Gil((api(), std::nothrow)) {  // the first call of api() may raise
-  require(held_,
-          "Python must be running to run the model, got one that is exiting, or a forked child of "
-          "the process that started it");
+  require(held_, forked_from_embedding
+                     ? "Incompatible runtime state: NRT_STATE_CHILD (this process was forked from "
+                       "the one that started Python)"
+                     : "Python must be running to run the model, got one that is exiting");
 }
 
 Gil::~Gil() {

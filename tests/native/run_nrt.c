@@ -1,6 +1,7 @@
 /* A plain C program over libnrt: says what every call ends with, one line each.
  *
- *   run_nrt MODEL.neff
+ *   run_nrt MODEL.neff          everything
+ *   run_nrt MODEL.neff leave    ends while its threads call
  *
  * The model takes and gives one float32[3]. */
 #include <inttypes.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "nrt.h"
@@ -105,6 +107,7 @@ struct work {
   nrt_model_t *model;
   float start;
   int wrong;
+  nrt_tensor_set_t *in, *out;
 };
 
 static void *repeat(void *argument) {
@@ -129,7 +132,7 @@ static void *repeat(void *argument) {
 }
 
 static void on_two_threads(nrt_model_t *model) {
-  struct work works[2] = {{model, 1.0f, 0}, {model, 10.0f, 0}};
+  struct work works[2] = {{.model = model, .start = 1.0f}, {.model = model, .start = 10.0f}};
   pthread_t threads[2];
   for (int i = 0; i < 2; ++i) {
     pthread_create(&threads[i], NULL, repeat, &works[i]);
@@ -190,13 +193,42 @@ static void refusals(nrt_model_t *model) {
   say("unload again", nrt_unload(model));
 }
 
+static void *for_ever(void *argument) {
+  struct work *work = argument;
+  while (nrt_execute(work->model, work->in, work->out) == NRT_SUCCESS) {
+  }
+  pause(); /* the process is ending */
+  return NULL;
+}
+
+static int leave(const void *neff, size_t size) {
+  static struct work work;
+  pthread_t thread;
+  nrt_init(NRT_FRAMEWORK_TYPE_NO_FW, "", "");
+  if (nrt_load(neff, size, -1, -1, &work.model) != NRT_SUCCESS) {
+    return 3;
+  }
+  work.in = set_of("x", tensor("x"));
+  work.out = set_of("output0", tensor("y"));
+  for (int i = 0; i < 8; ++i) {
+    pthread_create(&thread, NULL, for_ever, &work);
+  }
+  const struct timespec moment = {0, 100000000};
+  nanosleep(&moment, NULL);
+  puts("leaving");
+  return 0;
+}
+
 int main(int argc, char **argv) {
   size_t size = 0;
   nrt_model_t *model = NULL;
-  if (argc != 2) {
+  if (argc < 2) {
     return 2;
   }
   char *neff = read_file(argv[1], &size);
+  if (argc == 3) {
+    return leave(neff, size);
+  }
   before_init();
   say("init", nrt_init(NRT_FRAMEWORK_TYPE_NO_FW, "2.0", NULL));
   say("bad NEFF", nrt_load("not a NEFF at all", 17, -1, -1, &model));

@@ -16,7 +16,7 @@ from runtime.nrt.types import DataType, Framework, Placement
 from runtime.status import Status
 from tests.native.conftest import ROOT, run_python
 from tests.native.program import run_program
-from tests.runtime import neffs
+from tests.runtime import models
 
 pytestmark = pytest.mark.skipif(
     not library.shared_libpython(), reason="this Python has no shared libpython"
@@ -99,7 +99,7 @@ def program(tmp_path_factory) -> Path:
 @pytest.fixture
 def neff(tmp_path) -> Path:
     path = tmp_path / "model.neff"
-    neffs.scaled().tofile(path)
+    path.write_bytes(models.neff(models.scaled()))
     return path
 
 
@@ -109,7 +109,15 @@ def test_a_c_program(program, neff, tmp_path):
     logged = re.findall(r"ERROR  NRT:(\w+) +NRT_\w+: (.+)", done.stderr)
     assert ("nrt_execute", "model test: input 'x' must have 12 bytes, got 4") in logged
     assert ("nrt_execute", "0x0 is no TensorSet in use") in logged
-    assert "or a forked child of the process that started it" in done.stderr
+    assert "libnrt: nrt_allocate_tensor_set: neuron: Incompatible runtime state: " in done.stderr
+    assert "NRT_STATE_CHILD" in done.stderr
+
+
+def test_a_program_may_end_while_its_threads_call(program, neff, tmp_path):
+    done = run_program(program, neff, "leave", NEURON_EMULATOR_RUNTIME_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "leaving\n"), done.stderr
+    refused = "libnrt: nrt_execute: neuron: Python must be running to run the model, got one that "
+    assert {line[: len(refused)] for line in done.stderr.splitlines()} <= {refused}
 
 
 def test_the_environment_is_the_runtimes(program, neff, tmp_path):
@@ -190,13 +198,22 @@ def test_both_libraries_in_one_process(neff):
     assert done.stdout == "[1.0, 2.0, 3.0] [0] True\n" and done.returncode == 0, done.stderr
 
 
-def test_the_document(neff, tmp_path):
-    """The program and the commands of docs/libnrt.md do what it says they do."""
+def _block(kind: str) -> str:
+    """The one block of docs/libnrt.md that is in a language."""
     text = (ROOT / "docs/libnrt.md").read_text()
-    source, build, said = (
-        re.search(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL).group(1)
-        for kind in ("c", "sh", "text")
-    )
+    (block,) = re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return block
+
+
+def test_the_documents_python(neff, tmp_path):
+    code = _block("python").replace('"model.neff"', repr(str(neff)))
+    done = run_python(code)
+    assert done.stdout == f"{bytes(12)!r}\n" and done.returncode == 0, done.stderr
+
+
+def test_the_documents_program(neff, tmp_path):
+    """The program and the commands of docs/libnrt.md do what it says they do."""
+    source, build, said = map(_block, ("c", "sh", "text"))
     (tmp_path / "double.c").write_text(source)
     python = Path(library._python()).parent
     env = {**os.environ, "PATH": f"{python}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}

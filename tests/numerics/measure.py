@@ -11,8 +11,7 @@ import numpy as np
 from hlo_frontend.hlo.parse import parse_module
 from neff.compile import compile_module
 from neff.options import parse_options
-from runtime.core import NeuronCore
-from runtime.model import Model
+from runtime.model import load_program
 from tests.numerics.classes import CLASSES, OpClass
 
 PAGE = Path(__file__).parents[2] / "docs" / "numerics_bounds.md"
@@ -33,7 +32,7 @@ HEADROOM = 2.0  # a bound is this many times what was measured, rounded up to on
 def execute(text: str, options: str, arguments: list[np.ndarray]) -> list[np.ndarray]:
     """The outputs of an HLO module compiled and run, in their own types."""
     program = compile_module(parse_module(text), options=parse_options(options)).program
-    model = Model(program, NeuronCore(0, 1 << 30))
+    model = load_program(program)
     given = [memoryview(np.ascontiguousarray(a).reshape(-1).view(np.uint8)) for a in arguments]
     made = model.execute(given)
     return [

@@ -13,8 +13,7 @@ from neff.compile import compile_module
 from neff.errors import CompileError
 from neff.options import parse_options
 from neff.program import Kind, Variable, Weight
-from runtime.core import NeuronCore
-from runtime.model import Model
+from runtime.model import load_program
 from tests.numerics.measure import execute
 
 NATIVE = "--target trn2 --native-int64 enabled"
@@ -123,7 +122,7 @@ def test_a_constant_that_does_not_fit_is_announced_and_clipped(caplog):
 
 def test_an_input_that_does_not_fit_is_announced_once(caplog):
     program = compile_module(parse_module(module(" ROOT r = s64[4] add(p, q)"))).program
-    model = Model(program, NeuronCore(0, 1 << 24))
+    model = load_program(program)
     fits, cut = (memoryview(v.view(np.uint8)) for v in (X, ints(2**33 + 1, 0, 0, 0)))
     with caplog.at_level(logging.WARNING, "Neuron"):
         model.execute([fits, fits])
@@ -234,7 +233,7 @@ def test_states_of_64_bits_stay_64_bits_wide(options):
     ]
     compiled = compile_module(parse_module(text), inputs, [0, 1], options=parse_options(options))
     assert compiled.program.aliases == ((0, 0),)
-    model = Model(compiled.program, NeuronCore(0, 1 << 24))
+    model = load_program(compiled.program)
     for _ in range(2):
         assert model.execute([memoryview(ints(1, 2).view(np.uint8))]) == []
-    assert np.asarray(model._state[0]).tolist() == [5, 0]
+    assert np.asarray(model._instances[0]._state[0]).tolist() == [5, 0]

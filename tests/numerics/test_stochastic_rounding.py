@@ -8,19 +8,18 @@ import pytest
 from hlo_frontend.hlo.parse import parse_module
 from hlo_frontend.hlo.types import ELEMENT_TYPES
 from neff.compile import compile_module
-from runtime.core import NeuronCore
-from runtime.model import Model
+from runtime.model import Model, load_program
 
 COUNT = 1 << 14
 
 
 def load(text: str) -> Model:
-    return Model(compile_module(parse_module(text)).program, NeuronCore(0, 1 << 28))
+    return load_program(compile_module(parse_module(text)).program)
 
 
 def run(model: Model, *arrays: np.ndarray) -> np.ndarray:
     given = [memoryview(np.ascontiguousarray(a).reshape(-1).view(np.uint8)) for a in arrays]
-    variable = model.program.outputs[0]
+    variable = model.ready.program.outputs[0]
     return model.execute(given)[0].view(variable.shape.numpy).reshape(variable.shape.dims)
 
 

@@ -19,8 +19,8 @@ from neff.options import parse_options
 from neff.pipeline import pipeline, run
 from neff.program import Kind, Program, Variable, Weight
 from runtime.core import NeuronCore, machine
-from runtime.memory import MICROCODE, MIB, Account
-from runtime.model import Model, load_program, unload_all
+from runtime.memory import MIB, MICROCODE, Account
+from runtime.model import Model, load_program, loaded_models
 from tests.neff.programs import input_variable, parameters, program, weight_variable
 
 
@@ -57,14 +57,20 @@ def execute(model: Model, *arrays: np.ndarray) -> list[np.ndarray]:
 
 @contextmanager
 def fresh_machine() -> Iterator[None]:
-    """The next load reads the environment anew, and so does the first one afterwards."""
-    unload_all()
-    runtime.core.close()
+    """In this block the runtime reads the environment anew; its models are unloaded at the end.
+
+    The machine of before, and what is loaded on it, is as it was afterwards.
+    """
+    before, loaded = runtime.core._machine, {id(m): m for m in loaded_models()}
+    runtime.core._machine = None
     try:
         yield
     finally:
-        unload_all()
+        for model in loaded_models():
+            if id(model) not in loaded:
+                model.unload()
         runtime.core.close()
+        runtime.core._machine = before
 
 
 def cores(count: int) -> Sequence[NeuronCore]:

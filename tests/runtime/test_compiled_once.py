@@ -9,8 +9,7 @@ from hlo_frontend.hlo.parse import parse_module
 from hlo_frontend.hlo.types import Shape
 from neff.lower import lower
 from neff.program import Kind, Variable, Weight
-from runtime.core import machine
-from runtime.model import Model
+from runtime.model import load_program
 
 TEXT = """
 HloModule scaled
@@ -37,7 +36,7 @@ def test_the_first_call_compiles_nothing():
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        model = Model(program, machine().next_core())
+        model = load_program(program)
         assert compiled.count(COMPILED) == 1
         (made,) = model.execute([np.full(4, 2, np.float32).data.cast("B")])
         assert compiled.count(COMPILED) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -219,7 +220,7 @@ def test_a_slow_execution_is_late_and_holds_its_core():
             thread.join()
     assert len(record) == 3
     assert record[0].end - record[0].start >= 0.2
-    assert all(a.end <= b.start for a, b in zip(record, record[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(record))
 
 
 def works_eventually(model) -> None:

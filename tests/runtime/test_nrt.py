@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hlo_frontend.hlo.types import Shape
+from neff.builder import Builder
 from runtime import core, faults, nrt
 from runtime.hardware import INSTANCES
 from runtime.model import Model, load
 from runtime.nrt import state
 from runtime.nrt.types import DataType, Framework, Placement, TensorInfo
 from runtime.status import NeuronRuntimeError, Status
-from tests.runtime import neffs
+from tests.neff.programs import input_variable, parameters, program
+from tests.runtime.models import compiled, fresh_machine, neff, scaled
 
 ROOT = Path(__file__).parents[2]
 DEVICE, HOST, VIRTUAL = Placement
@@ -28,18 +31,40 @@ DEVICE, HOST, VIRTUAL = Placement
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch) -> Iterator[None]:
     """A machine of the test's own that nothing was asked of yet."""
-    if core.initialized():
-        nrt.nrt_close()
     monkeypatch.setattr(state, "_closed", False)
     monkeypatch.setenv("NEURON_EMULATOR_RUNTIME_DIR", str(tmp_path))
-    yield
-    if core.initialized():
-        nrt.nrt_close()
+    with fresh_machine():
+        yield
 
 
 @pytest.fixture
 def initialized() -> None:
     nrt.nrt_init()
+
+
+SCALED = neff(scaled())
+
+
+def fibonacci() -> bytes:
+    """(a, b) -> (b, a + b), int32."""
+    inputs = [input_variable(name, 1, dtype="s32") for name in ("a", "b")]
+    build = Builder()
+    a, b = parameters(build, inputs)
+    total = build.op("add", Shape("s32", (1,)), a, b)
+    return neff(compiled(program(build, b, total, inputs=inputs)))
+
+
+def identity(dtype: str, *dims: int) -> bytes:
+    """output0 = x."""
+    b, inputs = Builder(), [input_variable("x", *dims, dtype=dtype)]
+    return neff(compiled(program(b, *parameters(b, inputs), inputs=inputs)))
+
+
+def unheard() -> bytes:
+    """A model with a custom call that the runtime does not know."""
+    b = Builder()
+    low = b.op("custom-call", Shape("u32"), custom_call_target="Unheard")
+    return neff(compiled(program(b, low, inputs=[])))
 
 
 def refused(status: Status, message: str) -> pytest.RaisesExc:
@@ -92,7 +117,7 @@ ANYWHERE = {
 
 def test_calls_before_and_after(monkeypatch):
     nrt.nrt_init()
-    model, held = nrt.nrt_load(neffs.scaled()), tensors(x=X)
+    model, held = nrt.nrt_load(SCALED), tensors(x=X)
     core.close()
     for closed, status in ((False, Status.NRT_UNINITIALIZED), (True, Status.NRT_CLOSED)):
         monkeypatch.setattr(state, "_closed", closed)
@@ -104,13 +129,13 @@ def test_calls_before_and_after(monkeypatch):
 
 def test_closing_unloads_and_gives_back_and_a_new_start_is_new():
     nrt.nrt_init()
-    model = nrt.nrt_load(neffs.scaled())
+    model = nrt.nrt_load(SCALED)
     nrt.nrt_close()
     assert not core.initialized()
     nrt.nrt_init(Framework.PYTORCH, "2.9", "2.0")
     with refused(Status.NRT_INVALID_HANDLE, "is unloaded"):
         nrt.nrt_execute(model, tensors(x=X), tensors(output0=NOTHING))
-    again, outputs = nrt.nrt_load(neffs.scaled()), tensors(output0=NOTHING)
+    again, outputs = nrt.nrt_load(SCALED), tensors(output0=NOTHING)
     nrt.nrt_execute(again, tensors(x=X), outputs)
     assert result(outputs) == [1, 20, 300]
 
@@ -157,7 +182,7 @@ def test_a_forked_child_is_refused(tmp_path):
 @pytest.mark.usefixtures("initialized")
 class TestModel:
     def test_runs(self):
-        model = nrt.nrt_load(neffs.scaled(), 1)
+        model = nrt.nrt_load(SCALED, 1)
         inputs, outputs = tensors(x=X), tensors(output0=NOTHING)
         nrt.nrt_execute(model, inputs, outputs)
         assert result(outputs) == [1, 20, 300]
@@ -171,7 +196,7 @@ class TestModel:
             nrt.nrt_unload(model)
 
     def test_information(self):
-        assert nrt.nrt_get_model_tensor_info(nrt.nrt_load(neffs.fibonacci())) == (
+        assert nrt.nrt_get_model_tensor_info(nrt.nrt_load(fibonacci())) == (
             TensorInfo("a", 0, 4, DataType.INT32, (1,)),
             TensorInfo("b", 0, 4, DataType.INT32, (1,)),
             TensorInfo("output0", 1, 4, DataType.INT32, (1,)),
@@ -189,7 +214,7 @@ class TestModel:
         ],
     )
     def test_every_type_is_told_and_passes(self, dtype, dims, told):
-        model = nrt.nrt_load(neffs.identity(dtype, *dims))
+        model = nrt.nrt_load(identity(dtype, *dims))
         assert nrt.nrt_get_model_tensor_info(model)[0] == told
         given = np.arange(told.size).astype(np.uint8) % 2
         outputs = tensors(output0=given * 0)
@@ -197,15 +222,15 @@ class TestModel:
         assert nrt.nrt_tensor_read(outputs["output0"]) == given.tobytes()
 
     def test_the_least_used_core_and_several(self):
-        placed = [nrt.nrt_load(neffs.scaled()) for _ in range(3)]
+        placed = [nrt.nrt_load(SCALED) for _ in range(3)]
         assert [nrt.nrt_get_model_info(m) for m in placed] == [0, 1, 0]
-        both = nrt.nrt_load(neffs.scaled(), 0, 2)
+        both = nrt.nrt_load(SCALED, 0, 2)
         assert both.cores == (0, 1) and nrt.nrt_get_model_instance_count(both) == 2
 
     def test_the_same_models_as_the_frameworks(self):
-        assert isinstance(nrt.nrt_load(neffs.scaled()), Model)
+        assert isinstance(nrt.nrt_load(SCALED), Model)
         outputs = tensors(output0=NOTHING)
-        nrt.nrt_execute(load(neffs.scaled()), tensors(x=X), outputs)
+        nrt.nrt_execute(load(SCALED), tensors(x=X), outputs)
         assert result(outputs) == [1, 20, 300]
 
     @pytest.mark.parametrize(
@@ -219,20 +244,20 @@ class TestModel:
     )
     def test_cores_there_are_not(self, vnc, count, status, message):
         with refused(status, message):
-            nrt.nrt_load(neffs.scaled(), vnc, count)
+            nrt.nrt_load(SCALED, vnc, count)
 
     def test_no_neff(self):
-        data = neffs.scaled().tobytes()
+        data = SCALED
         for bad in (b"", b"x" * 2000, data[:-1], data[:-1] + bytes([data[-1] ^ 1])):
             with refused(Status.NRT_INVALID, "neff"):
                 nrt.nrt_load(bad)
 
     def test_an_instruction_without_a_kernel(self):
         with refused(Status.NRT_INVALID, "knows, got Unheard"):
-            nrt.nrt_load(neffs.without_kernel())
+            nrt.nrt_load(unheard())
 
     def test_sets_that_do_not_fit(self):
-        model = nrt.nrt_load(neffs.scaled())
+        model = nrt.nrt_load(SCALED)
         good, outputs = tensors(x=X), tensors(output0=NOTHING)
         message = "input 'x' must be in the tensor set, got ['y']"
         with refused(Status.NRT_INVALID, message):
@@ -246,7 +271,7 @@ class TestModel:
             nrt.nrt_execute(model, good, outputs)
 
     def test_repeats(self):
-        model = nrt.nrt_load(neffs.fibonacci())
+        model = nrt.nrt_load(fibonacci())
         inputs = tensors(a=np.array([0], np.int32), b=np.array([1], np.int32))
         outputs = tensors(output0=np.zeros(1, np.int32), output1=np.zeros(1, np.int32))
         nrt.nrt_execute_repeat(model, inputs, outputs, 10)
@@ -256,11 +281,11 @@ class TestModel:
         ]
         with refused(Status.NRT_INVALID, "count must be at least 1, got 0"):
             nrt.nrt_execute_repeat(model, inputs, outputs, 0)
-        two = nrt.nrt_load(neffs.identity("f32", 1))
+        two = nrt.nrt_load(identity("f32", 1))
         nrt.nrt_execute_repeat(two, tensors(x=X[:1]), tensors(output0=X[:1]), 2)
 
     def test_a_fault_comes_with_its_status_and_the_next_call_works(self):
-        model, outputs = nrt.nrt_load(neffs.scaled()), tensors(output0=NOTHING)
+        model, outputs = nrt.nrt_load(SCALED), tensors(output0=NOTHING)
         with (
             faults.inject_fault("execute", status=Status.NRT_EXEC_HW_ERR_NC_UE),
             refused(Status.NRT_EXEC_HW_ERR_NC_UE, ""),
@@ -270,7 +295,7 @@ class TestModel:
         assert result(outputs) == [1, 20, 300]
 
     def test_many_threads(self):
-        model = nrt.nrt_load(neffs.scaled(), 0, 2)
+        model = nrt.nrt_load(SCALED, 0, 2)
 
         def work(n: int) -> bool:
             outputs = tensors(output0=NOTHING)
@@ -423,7 +448,7 @@ def test_memory_stats():
     nrt.nrt_init()
     before = nrt.nrt_get_vnc_memory_stats(0)
     assert before.bytes_limit == 16 << 30 and 0 < before.bytes_used < before.bytes_limit
-    model = nrt.nrt_load(neffs.scaled(), 0)
+    model = nrt.nrt_load(SCALED, 0)
     assert nrt.nrt_get_vnc_memory_stats(0).bytes_used > before.bytes_used
     nrt.nrt_unload(model)
     assert nrt.nrt_get_vnc_memory_stats(0) == before

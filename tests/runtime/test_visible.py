@@ -11,7 +11,7 @@ from runtime.visible import Request, parse_visible_cores, request
 @pytest.mark.parametrize(
     ("text", "cores"),
     [
-        ("0", range(0, 1)),
+        ("0", range(1)),
         ("3-6", range(3, 7)),
         ("3,4,5,6", range(3, 7)),
         ("3-5,6", range(3, 7)),

@@ -16,9 +16,9 @@ from neff.errors import CompileError, OptionError
 from neff.lower import lower
 from neff.options import CompileOptions
 from neff.program import Program, Variable
-from runtime.core import NeuronRuntimeError, machine
-from runtime.model import Model
+from runtime.model import load_program
 from runtime.probe import Probe
+from runtime.status import NeuronRuntimeError
 from torch_neuronx.accuracy.difference import argmax_agreement, difference
 from torch_neuronx.accuracy.layers import Graph, Ledger
 from torch_neuronx.accuracy.programs import (
@@ -100,7 +100,7 @@ class Measurement:
         It runs twice: the first run may still compile.
         """
         called = [v.reshape(-1).view(np.uint8).data for v in self.subject.values]
-        model = Model(program, machine().next_core())
+        model = load_program(program)
         try:
             made = model.execute(called)
             start = time.perf_counter()

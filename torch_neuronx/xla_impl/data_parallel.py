@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from runtime import placement
 from torch_neuronx import calls
-from torch_neuronx.models import neuron_models
+from torch_neuronx.models import NeuronModel, neuron_models
 
 
 class DataParallel(torch.nn.Module):
@@ -175,10 +175,14 @@ def _index(device: int | str, available: int) -> int:
 def _replica(model: torch.jit.ScriptModule, device: int) -> torch.jit.ScriptModule:
     """A copy of a model on a core. The NEFF, and with it the weights, are shared."""
     with placement.placing_here(lambda: placement.cores(device, 1)):
-        return copy.deepcopy(model)
+        replica = copy.deepcopy(model)
+    for neuron_model in neuron_models(replica):
+        if calls.has_option(neuron_model, "lazy_load"):
+            neuron_model.set_neuron_devices(device, 1)
+    return replica
 
 
-def _traced_shape(model: torch.ScriptObject) -> list[int]:
+def _traced_shape(model: NeuronModel) -> list[int]:
     """The shape of a Neuron model's first input."""
     from neff.metaneff import MetaNeff
 
