@@ -24,7 +24,7 @@ from tests.models.case import Case, Made
 # fp32, relative to the largest magnitude of the output.
 TOLERANCE = 1e-4
 # Every layer rounds: an ill-conditioned model may differ by as many times what one rounding does.
-ROUNDINGS = 20
+ROUNDINGS = 50
 STEPS = 2  # calls that are compared, each with inputs of its own
 REFUSALS = (CaptureError, CompileError)
 OUTSIDE_COMPILER = ("capture", "load")

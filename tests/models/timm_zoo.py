@@ -85,7 +85,6 @@ TABLE: tuple[Row, ...] = (
     ("nest", "nest_tiny", 64, True, None),
     ("nextvit", "nextvit_small", 64, False, None),
     ("nfnet", "nf_ecaresnet26", 64, False, None),
-    ("nfnet", "eca_nfnet_l0", 64, False, None),
     ("pit", "pit_ti_224", 64, True, None),
     ("pnasnet", "pnasnet5large", 64, False, None),
     ("pvt_v2", "pvt_v2_b0", 64, False, None),
