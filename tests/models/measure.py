@@ -25,6 +25,7 @@ from tests.models.case import Case, Made
 TOLERANCE = 1e-4
 # Every layer rounds: an ill-conditioned model may differ by as many times what one rounding does.
 ROUNDINGS = 50
+TELLING = 1e-2  # a tolerance beyond this would hide a wrong answer
 STEPS = 2  # calls that are compared, each with inputs of its own
 REFUSALS = (CaptureError, CompileError)
 OUTSIDE_COMPILER = ("capture", "load")
@@ -97,6 +98,9 @@ def _measured(case: Case, identity: Any, made: Made, draws: list[Any]) -> Result
     if facts["error"] < TOLERANCE:
         return Result(*identity, "passes", **facts)
     moved = movement(made.func, draws[1]) if isinstance(made.func, torch.nn.Module) else 0.0
+    if ROUNDINGS * moved > TELLING:
+        reason = f"says nothing: half a unit in its weights' last place moves it by {moved:.1e}"
+        return Result(*identity, "broken", reason, **facts)
     if facts["error"] < ROUNDINGS * moved:
         reason = f"ill-conditioned: half a unit in its weights' last place moves it by {moved:.1e}"
         return Result(*identity, "passes", reason, **facts)
