@@ -126,11 +126,7 @@ def parse_options(arguments: str | Sequence[str] | None) -> CompileOptions:
 
     Raises OptionError for what is not documented, naming the nearest option or the choices.
     """
-    words = shlex.split(arguments) if isinstance(arguments, str) else list(arguments or ())
-    for word in words:
-        if not isinstance(word, str):
-            raise OptionError(f"compiler_args: arguments must be strings, got {word!r}")
-    remaining = deque(words)
+    remaining = deque(_words(arguments))
     chosen: dict[str, str] = {}
     ignored: list[tuple[str, ...]] = []
     while remaining:
@@ -143,6 +139,22 @@ def parse_options(arguments: str | Sequence[str] | None) -> CompileOptions:
     for part in chosen.get("implicit_integer_downcast", "default").split(","):
         _check_choice("--implicit-integer-downcast", part, IMPLICIT_DOWNCASTS)
     return CompileOptions(**chosen, ignored=tuple(ignored))
+
+
+def _words(arguments: str | Sequence[str] | None) -> list[str]:
+    if isinstance(arguments, str):
+        try:
+            return shlex.split(arguments)
+        except ValueError as error:
+            reason = f"{error}, got {arguments!r}"
+            raise OptionError(f"compiler_args: quotes must be in pairs: {reason}") from None
+    if not isinstance(arguments, Sequence | None):
+        raise OptionError(f"compiler_args: must be a string or a list of them, got {arguments!r}")
+    words = list(arguments or ())
+    for word in words:
+        if not isinstance(word, str):
+            raise OptionError(f"compiler_args: arguments must be strings, got {word!r}")
+    return words
 
 
 def _is_ignored(word: str) -> bool:

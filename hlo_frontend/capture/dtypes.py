@@ -8,7 +8,7 @@ import torch
 
 from hlo_frontend.errors import CaptureError
 
-# torch_xla keeps wider unsigned integers as signed ones, and has no 8-bit floats.
+# torch_xla keeps wider unsigned integers as signed ones, and has no other 8-bit floats.
 ELEMENT_TYPES: dict[torch.dtype, str] = {
     torch.bool: "pred",
     torch.uint8: "u8",
@@ -22,8 +22,18 @@ ELEMENT_TYPES: dict[torch.dtype, str] = {
     torch.float64: "f64",
     torch.complex64: "c64",
     torch.complex128: "c128",
+    torch.float8_e4m3fn: "f8e4m3fn",
+    torch.float8_e5m2: "f8e5m2",
 }
 TORCH_DTYPES: dict[str, torch.dtype] = {name: dtype for dtype, name in ELEMENT_TYPES.items()}
+
+
+# Those that numpy lacks are as ml_dtypes has them, seen through integers of their width.
+_VIEWED: dict[torch.dtype, tuple[torch.dtype, type]] = {
+    torch.bfloat16: (torch.int16, ml_dtypes.bfloat16),
+    torch.float8_e4m3fn: (torch.int8, ml_dtypes.float8_e4m3fn),
+    torch.float8_e5m2: (torch.int8, ml_dtypes.float8_e5m2),
+}
 
 
 def element_type(tensor: torch.Tensor, what: str) -> str:
@@ -39,11 +49,9 @@ def element_type(tensor: torch.Tensor, what: str) -> str:
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
-    """The values of a CPU tensor, sharing its memory where they lie in order.
-
-    bfloat16, which numpy lacks, is as ml_dtypes has it.
-    """
+    """The values of a CPU tensor, sharing its memory where they lie in order."""
     plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
-    if plain.dtype is torch.bfloat16:
-        return plain.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return plain.numpy()
+    if plain.dtype not in _VIEWED:
+        return plain.numpy()
+    bits, dtype = _VIEWED[plain.dtype]
+    return plain.view(bits).numpy().view(dtype)

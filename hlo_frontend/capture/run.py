@@ -45,6 +45,12 @@ _RETURN = (
 )
 
 # Calls from inside TorchScript cannot be intercepted before PyTorch looks at their arguments.
+# PyTorch counts the devices that gradients may be on once, when it first computes some.
+_NO_GRADIENTS = (
+    "capture: gradients cannot be part of the graph, because this process computed gradients on "
+    "the CPU before it knew the device that programs are captured on\n"
+    "  try: import torch_xla; torch_xla.device()  # before the first backward()"
+)
 _SCRIPT_UPDATE = (
     "capture: TorchScript code must not update a CPU tensor in place with a traced value\n"
     "  try: pass it a clone, or make the tensor a buffer of the script module"
@@ -208,6 +214,8 @@ def _call(func: Callable[..., Any], args: Iterable[Any], session: Session) -> An
             raise session.error from error
         if "mutating a non-functional tensor with a functional tensor" in str(error):
             raise CaptureError(_SCRIPT_UPDATE) from error
+        if "device_ready_queues_" in str(error):
+            raise CaptureError(_NO_GRADIENTS) from error
         raise
     if session.error is not None:
         raise session.error

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from hlo_frontend.capture.dtypes import ELEMENT_TYPES
+
 _SEED = 0  # one fixed seed, so that two captures of a model are equal
 
 
@@ -74,9 +76,11 @@ def device() -> torch.device:
 
 def placeholder(dims: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """A lazy tensor without storage: a future parameter of the graph."""
-    from torch_xla.core.xla_builder import create_placeholder_tensor
+    from torch_xla.core.xla_builder import mkshape
 
-    return create_placeholder_tensor(tuple(dims), dtype)
+    # Not create_placeholder_tensor: its table of dtypes lacks the 8-bit floats.
+    shape = mkshape(ELEMENT_TYPES[dtype], tuple(dims)).shape
+    return extension()._xla_create_placeholder_tensor(shape)
 
 
 def identity(tensor: torch.Tensor) -> torch.Tensor:

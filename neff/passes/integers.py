@@ -142,8 +142,8 @@ class DowncastIntegers:
         return bodies.rewrite(lambda f: rewrite(f, cast))
 
     def _applies(self, i: Instruction) -> bool:
-        shape = i.shape.elements[0] if isinstance(i.shape, TupleShape) else i.shape
-        wide = isinstance(shape, Shape) and shape.dtype in WIDE_INTEGERS
+        shapes = i.shape.elements[:1] if isinstance(i.shape, TupleShape) else (i.shape,)
+        wide = any(isinstance(s, Shape) and s.dtype in WIDE_INTEGERS for s in shapes)
         if i.op == "power":
             wide = wide and i.array.dtype in NARROW
         return wide and KINDS.get(i.op) in self.kinds

@@ -10,9 +10,9 @@ from runtime.kernels.kind import Kernel, Value
 
 # StableHLO has these by HLO's names, with underscores.
 _STABLE = """
-    abs add and atan2 cbrt ceil clamp complex convert cosine count-leading-zeros divide exponential
+    abs add atan2 cbrt ceil clamp complex convert cosine count-leading-zeros divide exponential
     exponential-minus-one floor imag is-finite log log-plus-one logistic maximum minimum multiply
-    negate not or popcnt power real remainder round-nearest-afz round-nearest-even rsqrt select
+    negate not popcnt power real remainder round-nearest-afz round-nearest-even rsqrt select
     shift-left shift-right-arithmetic shift-right-logical sign sine sqrt subtract tan tanh xor
 """
 # XLA makes these of the others: CHLO says how.
@@ -22,6 +22,26 @@ _COMPOSED = "acos acosh asin asinh atanh cosh erf sinh"
 def _operation(name: str) -> Kernel:
     def kernel(*operands: jax.Array, shape: Shape) -> Value:
         return emit(name, operands, shape, packed=True)
+
+    return kernel
+
+
+def _bitwise(name: str) -> Kernel:
+    """XLA's compiler for the CPU overflows its stack on convert(and(convert(x), convert(y))).
+
+    Seen as integers of the other sign, the operands are no conversions any more.
+    """
+    plain = _operation(name)
+    other = {"signed": "u", "unsigned": "s"}
+
+    def kernel(*operands: jax.Array, shape: Shape) -> Value:
+        element = shape.element
+        if element.kind not in other or element.bits < 8:
+            return plain(*operands, shape=shape)
+        turned = Shape(f"{other[element.kind]}{element.bits}", shape.dims)
+        seen = [jax.lax.bitcast_convert_type(x, turned.numpy) for x in operands]
+        made = plain(*seen, shape=turned)
+        return jax.lax.bitcast_convert_type(made, shape.numpy)
 
     return kernel
 
@@ -61,6 +81,8 @@ def _reduce_precision(
 KERNELS: dict[str, Kernel] = {
     **{op: _operation(f"stablehlo.{op.replace('-', '_')}") for op in _STABLE.split()},
     **{op: _operation(f"chlo.{op}") for op in _COMPOSED.split()},
+    "and": _bitwise("stablehlo.and"),
+    "or": _bitwise("stablehlo.or"),
     "compare": _compare,
     "mulhi": _mulhi,
     "reduce-precision": _reduce_precision,

@@ -516,3 +516,19 @@ def test_loading_without_the_package_says_what_torch_says(traced, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert "Unknown type name '__torch__.torch.classes.neuron.Model'" in done.stderr
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_8_bit_floats_are_weights_inputs_and_outputs(dtype, tmp_path):
+    torch.manual_seed(0)
+    weight = torch.randn(8, 8).to(dtype)
+
+    def model(x):
+        return x.float() @ weight.float(), x.reshape(8, 4)
+
+    x = torch.randn(4, 8).to(dtype)
+    torch.jit.save(torch_neuronx.trace(model, x, compiler_args="--target=trn3"), tmp_path / "f8.pt")
+    product, moved = torch.jit.load(tmp_path / "f8.pt")(x)
+    torch.testing.assert_close(product, model(x)[0])
+    assert moved.dtype is dtype
+    assert torch.equal(moved.view(torch.uint8), x.view(torch.uint8).reshape(8, 4))

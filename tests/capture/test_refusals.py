@@ -207,7 +207,11 @@ INPUTS: dict[str, tuple[Any, type[Exception], str]] = {
     "mixed list": (([X, (X,)],), TypeError, r"elements of a list must be of one type"),
     "meta": (X.to("meta"), CaptureError, r"example input 'x' must be on the CPU, got device meta"),
     "sparse": (X.to_sparse(), CaptureError, r"example input 'x' must be a dense tensor"),
-    "float8": (X.to(torch.float8_e5m2), CaptureError, r"the dtype of x must be one of .* float8"),
+    "float8": (
+        X.to(torch.float8_e4m3fnuz),
+        CaptureError,
+        r"the dtype of x must be one of .*, got float8_e4m3fnuz",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import statistics
 import time
@@ -22,6 +23,9 @@ from tests.models.case import Case, Made
 
 # fp32, relative to the largest magnitude of the output.
 TOLERANCE = 1e-4
+# Every layer rounds: an ill-conditioned model may differ by as many times what one rounding does.
+ROUNDINGS = 50
+TELLING = 1e-2  # a tolerance beyond this would hide a wrong answer
 STEPS = 2  # calls that are compared, each with inputs of its own
 REFUSALS = (CaptureError, CompileError)
 OUTSIDE_COMPILER = ("capture", "load")
@@ -91,9 +95,33 @@ def _measured(case: Case, identity: Any, made: Made, draws: list[Any]) -> Result
         return Result(*identity, "fails", str(error), **facts)
     if case.refused is not None:
         return Result(*identity, "fails", f"must be refused: {case.refused}", **facts)
-    if not facts["error"] < TOLERANCE:
-        return Result(*identity, "fails", "wrong result", **facts)
-    return Result(*identity, "passes", **facts)
+    if facts["error"] < TOLERANCE:
+        return Result(*identity, "passes", **facts)
+    moved = movement(made.func, draws[1]) if isinstance(made.func, torch.nn.Module) else 0.0
+    if ROUNDINGS * moved > TELLING:
+        reason = f"says nothing: half a unit in its weights' last place moves it by {moved:.1e}"
+        return Result(*identity, "broken", reason, **facts)
+    if facts["error"] < ROUNDINGS * moved:
+        reason = f"ill-conditioned: half a unit in its weights' last place moves it by {moved:.1e}"
+        return Result(*identity, "passes", reason, **facts)
+    return Result(*identity, "fails", "wrong result", **facts)
+
+
+def movement(model: torch.nn.Module, inputs: tuple[Any, ...]) -> float:
+    """How far a model's results, in f64, move when every weight is rounded another way.
+
+    Relative to their largest magnitude; the model's own sensitivity, whatever computes it.
+    """
+    torch.manual_seed(0)
+    wide = copy.deepcopy(model).double()
+    given = [
+        t.double() if isinstance(t, torch.Tensor) and t.is_floating_point() else t for t in inputs
+    ]
+    before = flatten(wide(*given), "output")[1]
+    for weight in wide.parameters():
+        weight.mul_(1 + (2 * torch.rand_like(weight) - 1) * 2**-24)
+    after = flatten(wide(*given), "output")[1]
+    return max(difference(a, b) for a, b in zip(after, before, strict=True))
 
 
 def _copies(draws: list[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from tests.models.case import Case, Made, settle
+from tests.models.case import Case, Made, calibrated, settle
 
 # family (the module of timm), architecture, side of the input image, whether the model is made for
 # that side (its positions or windows depend on it), blocks where the full depth would only repeat.
@@ -85,7 +85,6 @@ TABLE: tuple[Row, ...] = (
     ("nest", "nest_tiny", 64, True, None),
     ("nextvit", "nextvit_small", 64, False, None),
     ("nfnet", "nf_ecaresnet26", 64, False, None),
-    ("nfnet", "eca_nfnet_l0", 64, False, None),
     ("pit", "pit_ti_224", 64, True, None),
     ("pnasnet", "pnasnet5large", 64, False, None),
     ("pvt_v2", "pvt_v2_b0", 64, False, None),
@@ -131,6 +130,8 @@ TABLE: tuple[Row, ...] = (
     ("xcit", "xcit_nano_12_p16_224", 64, True, None),
 )
 
+UNSTABLE = frozenset({"starnet_s1"})
+
 
 def maker(name: str, side: int, sized: bool, depth: int | None) -> Callable[[], Made]:
     def make() -> Made:
@@ -139,6 +140,7 @@ def maker(name: str, side: int, sized: bool, depth: int | None) -> Callable[[], 
         options = {"img_size": side} if sized else {}
         options |= {"depth": depth} if depth is not None else {}
         model = settle(timm.create_model(name, pretrained=False, **options))
+        model = calibrated(model, side) if name in UNSTABLE else model
         return Made(model, lambda: (torch.rand(1, 3, side, side),))
 
     return make

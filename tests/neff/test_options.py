@@ -56,6 +56,8 @@ def test_every_switch_sets_its_field(flag):
         ("--enable-saturate-infinity=1", "--enable-saturate-infinity takes no value, got '1'"),
         ("--implicit-integer-downcast dot,mul", "must be one of default, all, none, dot"),
         ([3], "arguments must be strings, got 3"),
+        (3, "must be a string or a list of them, got 3"),
+        ("--logfile 'x", 'quotes must be in pairs: No closing quotation, got "--logfile \'x"'),
     ],
 )
 def test_bad_options_are_refused(arguments, message):

@@ -237,3 +237,32 @@ def test_states_of_64_bits_stay_64_bits_wide(options):
     for _ in range(2):
         assert model.execute([memoryview(ints(1, 2).view(np.uint8))]) == []
     assert np.asarray(model._instances[0]._state[0]).tolist() == [5, 0]
+
+
+def test_a_conditional_without_results():
+    code = (
+        " t = () tuple()\n i = s32[] constant(1)\n"
+        " c = () conditional(i, t, t), branch_computations={nothing, nothing}\n"
+        " ROOT a = s64[4] add(p, q)"
+    )
+    nothing = "nothing { u = () parameter(0)\n ROOT v = () tuple()\n}\n"
+    (result,) = execute(module(code, nothing), NATIVE, [X, Y])
+    np.testing.assert_array_equal(result, X + Y)
+
+
+@pytest.mark.parametrize("op", ["and", "or", "xor"])
+def test_bits_of_narrowed_integers(op):
+    (result,) = execute(module(f" ROOT r = s64[4] {op}(p, q)"), "", [X, Y])
+    expected = {"and": X & Y, "or": X | Y, "xor": X ^ Y}[op]
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("narrow", ["s16", "u8", "u32"])
+def test_bits_of_converted_integers(narrow):
+    code = (
+        f" a = {narrow}[4] convert(p)\n b = {narrow}[4] convert(q)\n"
+        f" c = {narrow}[4] and(a, b)\n ROOT d = s64[4] convert(c)"
+    )
+    (result,) = execute(module(code), NATIVE, [X, Y])
+    numpy = Shape(narrow).numpy
+    np.testing.assert_array_equal(result, (X.astype(numpy) & Y.astype(numpy)).astype(np.int64))
