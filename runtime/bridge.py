@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from neff.container import Neff
+from neff.program import Kind
 from runtime import placement
 from runtime.core import NeuronCore, in_child, refuse_child
 from runtime.executable import specs
@@ -72,7 +73,7 @@ class Handle:
         """Change how calls and later loads go on; returns whether calls may have any batch.
 
         Raises ValueError for an unknown option, and for dynamic batching of a model whose tensors
-        do not all have the batch in dimension 0.
+        do not all have the batch in dimension 0, or that keeps states between calls.
         """
         asked = Options.parse(options)
         dynamic = asked.dynamic_batch
@@ -81,6 +82,12 @@ class Handle:
             raise ValueError(
                 "dynamic_batch: dimension 0 of all inputs and outputs must be the batch, got "
                 + ", ".join(shapes)
+            )
+        states = [v.name for v in self._file.program.inputs if v.kind is Kind.STATE]
+        if dynamic and states:
+            raise ValueError(
+                "dynamic_batch: a model with states must be called as it was traced, for every "
+                f"part of a batch would update them; it has {', '.join(states)}"
             )
         self.dynamic_batch = dynamic
         self._in_background = asked.async_load

@@ -144,6 +144,25 @@ def test_weights_beside_the_neff_are_refused(net):
         torch_neuronx.dynamic_batch(traced)
 
 
+def test_states_are_refused():
+    class Counter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("total", torch.zeros(SIZE, 1))
+
+        def forward(self, x):
+            total = self.total + x
+            return x * 2, total
+
+    counter = Counter()
+    aliases = {counter.total: 1}
+    trace = torch_neuronx.trace(counter, torch.ones(SIZE, 1), input_output_aliases=aliases)
+    with pytest.raises(ValueError, match=r"a model with states .* it has total"):
+        torch_neuronx.dynamic_batch(trace)
+    (doubled,) = trace(torch.ones(SIZE, 1))
+    assert torch.equal(doubled, torch.full((SIZE, 1), 2.0))
+
+
 def test_a_plain_module_is_refused():
     with pytest.raises(ValueError, match="the module must come from torch"):
         torch_neuronx.dynamic_batch(torch.jit.script(nn.Linear(2, 2)))
