@@ -13,9 +13,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Have PyTorch know the device of captures before any test computes a gradient: it counts
     devices once (tests/capture/test_gradients.py has what happens otherwise)."""
     if any("grad" in item.name for item in session.items):
-        import torch_xla
+        from hlo_frontend.capture import xla
 
-        torch_xla.device()
+        xla.device()
 
 
 def pytest_configure() -> None:
