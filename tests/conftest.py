@@ -15,7 +15,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if any("grad" in item.name for item in session.items):
         from hlo_frontend.capture import xla
 
-        xla.device()
+        with xla.session():
+            pass
 
 
 def pytest_configure() -> None:
