@@ -1,4 +1,7 @@
-"""Gradients that a program computes, in processes that did or did not compute some before."""
+"""Gradients that a program computes, in processes that did or did not compute some before.
+
+PyTorch counts its devices once in a process, so each case has a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ PROGRAM = """
         return result
     x = torch.tensor([1.0, 2.0])
     torch.testing.assert_close(torch_neuronx.trace(program, x)(x), 3 * x * x)
+    square = torch.func.grad(lambda z: (z.reshape(-1) ** 2).sum())
+    torch.testing.assert_close(torch_neuronx.trace(square, x)(x), 2 * x)
 """
 BACKWARD = "torch.ones(2, requires_grad=True).sum().backward()"
 KNOWN = f"import torch_xla; torch_xla.device(); {BACKWARD}"

@@ -191,13 +191,6 @@ WIDE = nn.Parameter(torch.ones(2, 16))
 LINEAR = nn.Linear(8, 3)
 
 
-def gradient(x: torch.Tensor) -> torch.Tensor:
-    with torch.enable_grad():
-        z = x.detach().requires_grad_()
-        (result,) = torch.autograd.grad((z**3).sum(), z)
-    return result
-
-
 def autocast_off(x: torch.Tensor) -> torch.Tensor:
     with torch.autocast("cpu", enabled=False):
         return LINEAR(x)
@@ -331,8 +324,6 @@ PROGRAMS: dict[str, tuple[Any, Any]] = {
     "roll flip": (lambda x: x.roll(1, -1).flip(0), X),
     "one hot": (lambda i: F.one_hot(i, 4), I),
     "jvp": (lambda x: torch.func.jvp(torch.sin, (x,), (torch.ones_like(x),)), X),
-    "gradient": (gradient, X),
-    "grad transform": (lambda x: torch.func.grad(lambda z: (z.reshape(-1) ** 2).sum())(x), X),
     "checkpoint": (lambda x: checkpoint(LINEAR, x, use_reentrant=False), X),
     "autocast off": (autocast_off, X),
     "inverse of constant": (lambda x: x @ torch.linalg.inv(torch.eye(8) * 2), X),
