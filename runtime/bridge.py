@@ -13,6 +13,7 @@ import numpy as np
 from neff.container import Neff
 from neff.program import Kind
 from runtime import placement
+from runtime.background import in_background
 from runtime.core import NeuronCore, in_child, refuse_child
 from runtime.executable import specs
 from runtime.model import Model, load_file, read
@@ -149,16 +150,10 @@ class Handle:
     def _load_in_background(self, where: Placement) -> None:
         """Load, or move what is being loaded, in a thread."""
         cores = where()  # now, so that models take their turns in the order of their loads
-        before, future = self._background, Future[Model]()
-
-        def run() -> None:
-            try:
-                future.set_result(_loaded_or_moved(self._file, before, cores))
-            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
-                future.set_exception(error)
-
-        self._background = future
-        threading.Thread(target=run, name="neuron-load", daemon=True).start()
+        before = self._background
+        self._background = in_background(
+            "neuron-load", lambda: _loaded_or_moved(self._file, before, cores)
+        )
 
 
 def _loaded_or_moved(

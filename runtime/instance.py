@@ -6,13 +6,14 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 
 from runtime import faults, observe
+from runtime.background import in_background
 from runtime.core import NeuronCore
 from runtime.executable import Executable, Made, State, on_device
 from runtime.input_dump import dump_inputs
@@ -99,17 +100,13 @@ class Instance:
             return self._ready.start(arrays, self._state)
         # XLA cannot be stopped: after a time-out it may still read its inputs, so it has its own.
         own, state = [_owned(a) for a in arrays], self._state
-        result: Future[Made] = Future()
 
-        def run() -> None:
-            try:
-                made = self._ready.start(own, state)
-                jax.block_until_ready((made.outputs, made.state))
-                result.set_result(made)
-            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
-                result.set_exception(error)
+        def run() -> Made:
+            made = self._ready.start(own, state)
+            jax.block_until_ready((made.outputs, made.state))
+            return made
 
-        threading.Thread(target=run, name="neuron-watched", daemon=True).start()
+        result = in_background("neuron-watched", run)
         if not wait([result], self._limits.timeout).done:
             raise self._timed_out()
         return result.result()

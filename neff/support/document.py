@@ -38,7 +38,7 @@ WHEN: dict[str, tuple[str, str]] = {
     ),
     "NCC_EVRF017": ("all", "`reduce-window` with base dilation above 1"),
     "NCC_EVRF018": ("all", "`reduce-window` with window dilation above 1"),
-    "NCC_EVRF019": ("all", "`reduce-window` of several arrays (`torch.cummax`)"),
+    "NCC_EVRF019": ("all", "`reduce-window` of several arrays"),
     "NCC_EVRF022": (
         "all",
         "`shift-right-arithmetic` of what is not 32 bits wide; 64-bit integers count as 32 bits "
