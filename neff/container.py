@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,19 @@ MANIFEST_LIMIT = 1 << 24  # bytes
 class Neff:
     """A NEFF that was read: its header and its program, with the weights bound.
 
-    `verified` says whether its contents were found to have the hash in its header.
+    `verified` says whether its contents were found to have the hash in its header, or will be:
+    with `checking`, a call of it ends when that is known, and raises NeffError if they have not.
     """
 
     header: Header
     program: Program
     verified: bool = True
+    checking: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+
+    def check(self) -> None:
+        """Wait until the contents are known to be whole. Raises NeffError if they are not."""
+        if self.checking is not None:
+            self.checking()
 
 
 def write_neff(program: Program, *, compress: bool = True, logical_cores: int = 1) -> np.ndarray:
@@ -105,11 +113,10 @@ def read_neff(data: bytes | bytearray | memoryview, *, verify: bool = True) -> N
     """
     view = memoryview(data).cast("B").toreadonly()
     header = read_header(view)
-    contents = view[HEADER_SIZE:]
-    if verify and hashlib.sha256(contents).digest() != header.digest:
-        raise NeffError("neff: the contents do not have the hash that the header announces")
+    if verify:
+        check_hash(view)
     try:
-        files = _read_files(contents)
+        files = _read_files(view[HEADER_SIZE:])
         documents = {n: json.loads(f.tobytes()) for n, f in files.items() if n.endswith(".json")}
         shapes = documents[DEFINITIONS]["weights"]
         weights = {d: _read_weight(d, decode_shape(s), files) for d, s in shapes.items()}
@@ -119,6 +126,14 @@ def read_neff(data: bytes | bytearray | memoryview, *, verify: bool = True) -> N
             raise
         raise NeffError(f"neff: the contents cannot be read: {error!r}") from error
     return Neff(header, program, verify)
+
+
+def check_hash(data: bytes | bytearray | memoryview) -> None:
+    """Compare a file's contents with the hash in its header. Raises NeffError."""
+    view = memoryview(data).cast("B")
+    header = read_header(view)
+    if hashlib.sha256(view[HEADER_SIZE:]).digest() != header.digest:
+        raise NeffError("neff: the contents do not have the hash that the header announces")
 
 
 def _read_files(contents: memoryview) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hlo_frontend.hlo.attributes import GatherDimensionNumbers
 from hlo_frontend.hlo.types import ELEMENT_TYPES, ElementType, element_type_of
 from neff.program import Instruction
 
@@ -75,6 +76,35 @@ def _select(i: Instruction, p: Array, x: Array, y: Array) -> Array:
     return np.where(p, x, y)
 
 
+def _gather(i: Instruction, x: Array, indices: Array) -> Array | None:
+    """Blocks of the operand from where the indices say, moved into it if they would reach out."""
+    numbers: GatherDimensionNumbers = i["gather_dimension_numbers"]
+    sizes = i["slice_sizes"]
+    if numbers.operand_batching_dims:
+        return None
+    at = numbers.index_vector_dim
+    starts = indices[..., None] if at == indices.ndim else np.moveaxis(indices, at, -1)
+    batch = starts.ndim - 1
+    kept = [d for d in range(x.ndim) if d not in numbers.collapsed_slice_dims]
+    places: list[Array] = []
+    for d in range(x.ndim):
+        place = np.zeros((1,) * (batch + len(kept)), np.int64)
+        if d in numbers.start_index_map:
+            start = starts[..., numbers.start_index_map.index(d)].astype(np.int64)
+            start = np.clip(start, 0, x.shape[d] - sizes[d])
+            place = start.reshape(*start.shape, *(1,) * len(kept))
+        if d in kept:
+            line = [1] * len(kept)
+            line[kept.index(d)] = sizes[d]
+            place = place + np.arange(sizes[d]).reshape(line)
+        places.append(place)
+    full = (*starts.shape[:-1], *(sizes[d] for d in kept))
+    made = np.broadcast_to(x[tuple(places)], full)
+    picked = iter(range(batch))
+    offsets = {d: batch + n for n, d in enumerate(numbers.offset_dims)}
+    return made.transpose([offsets[d] if d in offsets else next(picked) for d in range(made.ndim)])
+
+
 def _bitcast_convert(i: Instruction, x: Array) -> Array | None:
     same = x.dtype.itemsize == i.array.numpy.itemsize and i.array.element.bits >= 8
     return x.view(i.array.numpy) if same and x.dtype.kind != "b" else None
@@ -86,6 +116,7 @@ MOVES: dict[str, Fold] = {
     "concatenate": lambda i, *xs: np.concatenate(xs, i["dimensions"][0]),
     "copy": lambda i, x: x,
     "dynamic-slice": _dynamic_slice,
+    "gather": _gather,
     "iota": _iota,
     "pad": _pad,
     "reshape": lambda i, x: x.reshape(i.array.dims),

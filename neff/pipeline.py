@@ -16,7 +16,10 @@ from neff.passes.cleanup import eliminate_common_subexpressions, eliminate_dead_
 from neff.passes.constants import fold_constants, fold_weights, outline_constants
 from neff.passes.fuse import fuse
 from neff.passes.integers import DowncastIntegers, narrow_int64
+from neff.passes.layout import assign_layouts
+from neff.passes.masked_rows import ask_row_maxima
 from neff.passes.maximum import keep_maximum_exact
+from neff.passes.norms import expand_row_norms
 from neff.passes.operators import compute_operators_in_f32
 from neff.passes.place import assign_engines, place_buffers
 from neff.passes.saturate import saturate_transposed
@@ -68,9 +71,14 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
         fold_batch_norm,  # before the casts: its arithmetic on bound weights is in their own type
         *((fold_constants, fold_weights) if options.auto_cast == "all" else ()),  # as that is
         *floats,
+        expand_row_norms,  # in the types that the casts left
         fold_constants,  # exposes the neutral elements that simplify removes
         simplify,
         eliminate_common_subexpressions,  # before weights fold, so that each is computed once
+        ask_row_maxima,  # once each value stands once, so that it is seen
+        fold_constants,  # what is repeated is computed once now: on scalars
+        assign_layouts,  # after the casts, so that the short value is moved; it moves weights
+        fold_constants,  # the moved ones
         fold_weights,
         outline_constants,  # after folding: what is left large goes the way of the weights
         eliminate_common_subexpressions,  # equal constants were bound one by one

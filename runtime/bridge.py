@@ -16,7 +16,7 @@ from runtime import placement
 from runtime.background import in_background
 from runtime.core import NeuronCore, in_child, refuse_child
 from runtime.executable import specs
-from runtime.model import Model, load_file, read
+from runtime.model import Model, check, load_file, read
 from runtime.nrt.tensor import allocated
 from runtime.placement import Placement
 
@@ -49,7 +49,10 @@ class Handle:
         self._loading = threading.RLock()
         self._model: Model | None = None
         self._background: Future[Model] | None = None
-        if Options.parse(options).lazy_load:
+        lazy = Options.parse(options).lazy_load
+        if lazy or self._in_background:
+            check(file)
+        if lazy:
             return
         if self._in_background:
             self._load_in_background(self._placement)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,13 +17,15 @@ import numpy as np
 from neff.container import Neff
 from neff.program import NARROWED, Kind, Program, Variable
 from runtime.bounds import Bounds
+from runtime.compiled import compiled
+from runtime.executable_cache import key_of
 from runtime.interpreter import interpret
 from runtime.memory import Needs
 from runtime.rounding import NEAREST, Rounding, rounding_in_force
 from runtime.settings import switched_on
+from runtime.units.native import available
+from runtime.units.plan import Plan, Planned, plan
 
-# XLA must not leave out the rounding of a value that it would widen again.
-COMPILER_OPTIONS = {"xla_allow_excess_precision": False}
 # What the tensor of an element type is called in torch.
 TORCH_TYPES = {
     "pred": "bool",
@@ -61,11 +65,15 @@ class Mode:
 
     rounding: Rounding = NEAREST
     check_bounds: bool = True
+    native: bool = False  # whether regions run on native kernels
 
     @staticmethod
     def in_force() -> Mode:
         """What the environment asks of a model that is loaded now."""
-        return Mode(rounding_in_force(), switched_on("NEURON_EMULATOR_CHECK_BOUNDS"))
+        rounding = rounding_in_force()
+        # The kernels round to nearest.
+        native = rounding.seed is None and available()
+        return Mode(rounding, switched_on("NEURON_EMULATOR_CHECK_BOUNDS"), native)
 
 
 def _spec(variable: Variable) -> TensorSpec:
@@ -94,7 +102,7 @@ def on_device(array: np.ndarray, alias: bool = True) -> jax.Array:
 class Executable:
     """What all cores that a program is loaded on have in common. Safe to call from any thread."""
 
-    def __init__(self, program: Program, mode: Mode) -> None:
+    def __init__(self, program: Program, mode: Mode, key: str | None = None) -> None:
         self.program = program
         kinds = [v.kind for v in program.inputs]
         self._called = [n for n, k in enumerate(kinds) if k is Kind.INPUT]
@@ -109,7 +117,7 @@ class Executable:
         self.loops = any(i.op == "while" for f in program.functions for i in f.instructions)
         self.needs = self._needs()
         with jax.enable_x64(True):
-            self._place(mode)
+            self._place(mode, key)
 
     def _needs(self) -> Needs:
         p = self.program
@@ -121,24 +129,34 @@ class Executable:
         code = INSTRUCTION_BYTES * sum(len(f.instructions) for f in p.functions)
         return Needs(p.name, code, constants, states + moved, p.scratchpad)
 
-    def _place(self, mode: Mode) -> None:
+    def _place(self, mode: Mode, key: str | None) -> None:
         """Put weights and states on the device, each once, and compile the program for it."""
-        placed = {d: on_device(w.array) for d, w in self.program.weights.items()}
-        bound = {
-            n: placed[v.weight.digest]
-            for n, v in enumerate(self.program.inputs)
-            if v.weight is not None
-        }
-        weights = [n for n in bound if n not in self._states]
-        self._weights = tuple(bound[n] for n in weights)
+        made = plan(self.program) if mode.native else None
+        bound, weights = self._bound(made)
+        packed = () if made is None else _packed(self.program, made)
+        self._weights = (*(bound[n] for n in weights), *map(on_device, packed))
         self.initial_state: State = tuple(bound[n] for n in self._states)
         order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
-        position = [order[n] for n in range(len(self.program.inputs))]
+        position = [order.get(n) for n in range(len(self.program.inputs))]
         called = [jax.ShapeDtypeStruct(s.dims, s.numpy) for s in self.called]
-        run = partial(_run, self.program, position, mode)
-        self._run = jax.jit(run, keep_unused=True, compiler_options=COMPILER_OPTIONS)
+        run = partial(_run, self.program, position, mode, made)
         # States and weights themselves: a call on a device's arrays is another executable.
-        self._run.lower(*called, *self.initial_state, *self._weights).compile()
+        self._run = compiled(run, (*called, *self.initial_state, *self._weights), key)
+
+    def _bound(self, made: Plan | None) -> tuple[dict[int, jax.Array], list[int]]:
+        """The arrays of the inputs that are bound, each weight once, and which are weights.
+
+        A weight that kernels read packed, and nothing else, is left out.
+        """
+        placed: dict[str, jax.Array] = {}
+        bound: dict[int, jax.Array] = {}
+        for n, v in enumerate(self.program.inputs):
+            read = made is None or n in made.inputs or n in self._states
+            if v.weight is not None and read:
+                if v.weight.digest not in placed:
+                    placed[v.weight.digest] = on_device(v.weight.array)
+                bound[n] = placed[v.weight.digest]
+        return bound, [n for n in bound if n not in self._states]
 
     def run(self, arrays: Sequence[Any], state: State) -> Any:
         """What XLA compiled, by itself; 64-bit types must be enabled."""
@@ -147,18 +165,34 @@ class Executable:
     def start(self, arrays: Sequence[Any], state: State) -> Made:
         """Begin to run, with one array for each of `inputs`; the result may still be computed."""
         with jax.enable_x64(True):
-            made, outside = self._run(*arrays, *state, *self._weights)
+            made = self._run(*arrays, *state, *self._weights)
         outputs = tuple([made[n] for n in self._returned])
+        outside = made[-1] if len(made) > len(self.program.outputs) else None
         return Made(outputs, tuple([made[n] for n in self._kept]), outside)
 
 
 def _run(
-    program: Program, position: list[int], mode: Mode, *arguments: jax.Array
+    program: Program,
+    position: list[int | None],
+    mode: Mode,
+    planned: Plan | None,
+    *arguments: jax.Array,
 ) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
     bounds = Bounds()
     watch = bounds if mode.check_bounds else None
-    made = interpret(program, tuple(arguments[p] for p in position), mode.rounding, watch)
+    given = tuple(None if p is None else arguments[p] for p in position)
+    units = None
+    if planned is not None:
+        first = len(arguments) - len(planned.packed)
+        units = Planned(planned, arguments[first:])
+    made = interpret(program, given, mode.rounding, watch, units)
     return made, bounds.exceeded
+
+
+def _packed(program: Program, made: Plan) -> list[np.ndarray]:
+    """The weights that kernels read packed, which takes all processors."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "neuron-pack") as pool:
+        return list(pool.map(lambda p: p.make(program.weights[p.digest].array), made.packed))
 
 
 def _narrowed_inputs(program: Program, called: list[int]) -> tuple[tuple[int, int, int], ...]:
@@ -184,7 +218,7 @@ class _Turn:
 
 
 # Equal files share an executable for as long as a model uses it.
-_Key = tuple[bytes, bool]
+_Key = tuple[bytes, bool, bool]
 _cache: weakref.WeakValueDictionary[_Key, Executable] = weakref.WeakValueDictionary()
 _turns: weakref.WeakValueDictionary[_Key, _Turn] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -198,8 +232,8 @@ def executable(neff: Neff, mode: Mode) -> Executable:
     begins its series of random numbers anew: their executables are their own.
     """
     if not neff.verified or mode.rounding.seed is not None:
-        return Executable(neff.program, mode)
-    key = (neff.header.digest, mode.check_bounds)
+        return _of_whole(neff, mode)
+    key = (neff.header.digest, mode.check_bounds, mode.native)
     with _lock:
         turn = _turns.get(key)
         if turn is None:
@@ -207,5 +241,15 @@ def executable(neff: Neff, mode: Mode) -> Executable:
     with turn.lock:
         found = _cache.get(key)
         if found is None:
-            found = _cache[key] = Executable(neff.program, mode)
+            found = _cache[key] = _of_whole(neff, mode, key_of(*key))
+        else:
+            neff.check()
         return found
+
+
+def _of_whole(neff: Neff, mode: Mode, key: str | None = None) -> Executable:
+    """The executable of a file that is whole. Raises NeffError rather than anything else."""
+    try:
+        return Executable(neff.program, mode, key)
+    finally:
+        neff.check()

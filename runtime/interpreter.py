@@ -10,6 +10,7 @@ from neff.program import Function, Instruction, Program
 from runtime.kernels import KERNELS
 from runtime.kernels.kind import Body, UnsupportedFormError, Value
 from runtime.rounding import CONTROL, NEAREST, Rounding, compute
+from runtime.units.plan import Planned
 
 # Attributes any instruction may carry: notes of a framework or of another compiler. To a custom
 # call its configuration is an argument.
@@ -29,27 +30,36 @@ def interpret(
     arguments: tuple[Value, ...],
     rounding: Rounding = NEAREST,
     watch: Watch | None = None,
+    planned: Planned | None = None,
 ) -> tuple[Value, ...]:
     """The outputs of a program for one value per input, in order.
 
-    `watch` sees each instruction of the entry function with the values of its operands.
+    `watch` sees each instruction of the entry function with the values of its operands. The units
+    of `planned` are computed by native kernels; an input that only they read may be None.
     """
     functions = {f.name: f for f in program.functions}
-    return _call(functions, rounding, program.main, arguments, watch)
+    return _call(functions, rounding, program.main, arguments, watch, planned)
 
 
 def _call(
     functions: Mapping[str, Function],
     rounding: Rounding,
     function: Function,
-    arguments: tuple[Value, ...],
+    arguments: tuple[Value | None, ...],
     watch: Watch | None = None,
+    planned: Planned | None = None,
 ) -> tuple[Value, ...]:
     values: list[Value] = []
     rounding = rounding.entered()
     for position, i in function.numbered():
         if i.op == "parameter":
             values.append(arguments[i["number"]])
+            continue
+        if planned is not None and position not in planned.plan.live:
+            values.append(None)
+            continue
+        if planned is not None and position in planned.plan.units:
+            values.append(planned.plan.units[position].run(function, values, planned.packed))
             continue
         operands = [values[o] for o in i.operands]
         if watch is not None:

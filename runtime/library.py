@@ -1,12 +1,12 @@
-"""Builds libtorchneuron and libnrt from the C++ sources beside this module, once each.
+"""Builds libtorchneuron, libnrt and libneuronkernels from the C++ sources beside this module.
 
 A library is compiled on first use into `$XDG_CACHE_HOME/neuron-emulator/native/<key>/` and used
-from there ever after. The key is a hash of the sources, the compiler command and, for
-libtorchneuron, the installed PyTorch, so an upgrade of any of them builds anew.
+from there ever after. The key is a hash of the sources, the compiler command, the packages whose
+headers it includes and, for libneuronkernels, the processor, so another of any of them builds anew.
 
-    python -m runtime.library build [torchneuron|nrt]    compiles ahead of time
-    python -m runtime.library path [torchneuron|nrt]     prints where the library is
-    python -m runtime.library include                    prints where their headers are
+    python -m runtime.library build [NAME]     compiles ahead of time
+    python -m runtime.library path [NAME]      prints where the library is
+    python -m runtime.library include          prints where their headers are
 """
 
 import fcntl
@@ -35,11 +35,12 @@ _SOURCES = Path(__file__).parent / "native"
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A shared library: its name without `lib` and `.so`, its sources, whether it uses PyTorch."""
+    """A shared library: its name without `lib` and `.so`, its sources, what they are built with."""
 
     name: str
     sources: tuple[str, ...]
-    torch: bool
+    package: str = ""  # whose headers it includes
+    embeds: bool = True  # whether it may start a Python of its own
 
     @property
     def file(self) -> str:
@@ -49,10 +50,16 @@ class Library:
 TORCHNEURON = Library(
     "torchneuron",
     ("bridge.cc", "buffers.cc", "low_level.cc", "model.cc", "python_api.cc"),
-    torch=True,
+    package="torch",
 )
-NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"), torch=False)
-LIBRARIES = {library.name: library for library in (TORCHNEURON, NRT)}
+NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"))
+KERNELS = Library(
+    "neuronkernels",
+    ("kernels/contract.cc", "kernels/ffi.cc", "kernels/rows.cc", "kernels/tile.cc"),
+    package="jaxlib",
+    embeds=False,
+)
+LIBRARIES = {library.name: library for library in (TORCHNEURON, NRT, KERNELS)}
 
 
 @functools.cache
@@ -76,13 +83,13 @@ def build(library: Library = TORCHNEURON) -> Path:
         with _locked(target.parent):
             if not target.exists():
                 _compile(library, target)
-    _check_trusted(target)
+    check_trusted(target)
     return target
 
 
 def library_path(library: Library = TORCHNEURON) -> Path:
     """Returns where a library for this environment is, or will be once it is built."""
-    return _cache_directory() / _key(library) / library.file
+    return cache_directory() / _key(library) / library.file
 
 
 def include_path(library: Library = TORCHNEURON) -> Path:
@@ -92,16 +99,20 @@ def include_path(library: Library = TORCHNEURON) -> Path:
 
 def _key(library: Library) -> str:
     digest = hashlib.sha256()
-    version = importlib.metadata.version("torch") if library.torch else ""
+    version = importlib.metadata.version(library.package) if library.package else ""
     command = (*_compiler(), *_compile_flags(library), *_link_flags(library))
-    for part in (library.name, version, os.uname().machine, *command):
+    machine = processor() if library is KERNELS else os.uname().machine
+    for part in (library.name, version, machine, *command):
         digest.update(part.encode() + b"\0")
-    for path in sorted((*(_SOURCES / name for name in library.sources), *_SOURCES.glob("*.h"))):
+    sources = [_SOURCES / name for name in library.sources]
+    headers = {header for source in sources for header in source.parent.glob("*.h")}
+    for path in sorted((*sources, *headers)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
 
 
-def _cache_directory() -> Path:
+def cache_directory() -> Path:
+    """Returns the folder of the libraries."""
     root = setting("XDG_CACHE_HOME")
     base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
     return base / "neuron-emulator" / "native"
@@ -111,40 +122,72 @@ def _compiler() -> list[str]:
     return shlex.split(setting("CXX"))
 
 
-def _torch_directory() -> Path:
-    spec = importlib.util.find_spec("torch")
+@functools.cache
+def processor() -> str:
+    """What decides which instructions `-march=native` may use here: the model and its features."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return os.uname().machine
+    told = ("model name", "flags", "Features", "CPU part")
+    return "\n".join((os.uname().machine, *(line for line in lines if line.startswith(told))))
+
+
+def _package_directory(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise RuntimeError("runtime.library: PyTorch must be installed, got no module 'torch'")
+        raise RuntimeError(f"runtime.library: {package} must be installed, got no such module")
     return Path(spec.origin).parent
 
 
 def _compile_flags(library: Library) -> list[str]:
+    return [
+        *("-std=c++17", "-fPIC", "-Wall", *_INCLUDES.get(library.package, tuple)()),
+        *(_embedding() if library.embeds else _kernel_flags()),
+        *(_OWN_SYMBOLS if library is NRT else ()),
+    ]
+
+
+def _embedding() -> list[str]:
     embedded = {
         "NEURON_PYTHON": _python(),
         "NEURON_LIBPYTHON": shared_libpython(),
         "NEURON_SOURCE_ROOT": str(Path(__file__).parent.parent),
     }
-    return [
-        *("-std=c++17", "-O2", "-fPIC", "-Wall"),
-        *(_torch_includes() if library.torch else _OWN_SYMBOLS),
-        *(f'-D{name}="{_escaped(value)}"' for name, value in embedded.items()),
-    ]
+    return ["-O2", *(f'-D{name}="{_escaped(value)}"' for name, value in embedded.items())]
 
 
-# Both libraries have python_api.cc: in one process, each must use its own.
+# What the kernels may be compiled for: this processor, or any with AVX2.
+_PROCESSORS = {"native": "-march=native", "avx2": "-march=x86-64-v3"}
+
+
+def _kernel_flags() -> list[str]:
+    # A product and a sum are two instructions of the program, each rounded.
+    exact = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+    return ["-O3", _PROCESSORS.get(setting("NEURON_EMULATOR_KERNELS"), "-march=native"), *exact]
+
+
+# Two libraries have python_api.cc: in one process, each must use its own.
 _OWN_SYMBOLS = ("-fvisibility=hidden",)
 
 
-def _torch_includes() -> list[str]:
-    include = _torch_directory() / "include"
-    return [f"-isystem{path}" for path in (include, include / "torch/csrc/api/include")]
+def _torch_includes() -> tuple[str, ...]:
+    include = _package_directory("torch") / "include"
+    return tuple(f"-isystem{path}" for path in (include, include / "torch/csrc/api/include"))
+
+
+def _jaxlib_includes() -> tuple[str, ...]:
+    return (f"-isystem{_package_directory('jaxlib') / 'include'}",)
+
+
+_INCLUDES = {"torch": _torch_includes, "jaxlib": _jaxlib_includes}
 
 
 def _link_flags(library: Library) -> list[str]:
     system = ["-ldl", "-pthread"]
-    if not library.torch:
+    if library.package != "torch":
         return system
-    directory = _torch_directory() / "lib"
+    directory = _package_directory("torch") / "lib"
     return [f"-L{directory}", f"-Wl,-rpath,{directory}", "-ltorch_cpu", "-lc10", *system]
 
 
@@ -222,8 +265,11 @@ def _run(library: Library, command: list[str]) -> None:
         )
 
 
-def _check_trusted(target: Path) -> None:
-    """Refuses native code that another user could have put there."""
+def check_trusted(target: Path) -> None:
+    """Refuses native code that another user could have put there: raises RuntimeError.
+
+    Raises FileNotFoundError where there is none.
+    """
     for path in (target, target.parent):
         status = path.stat()
         if status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
 import numpy as np
 
 from hlo_frontend.hlo.types import Shape
-from neff.container import Neff, read_neff
+from neff.container import Neff, check_hash, read_neff
 from neff.errors import NeffError, NeffVersionError
 from neff.program import Program
+from runtime.background import in_background
 from runtime.core import NeuronCore, in_child, machine, refuse_child
 from runtime.executable import Executable, Mode, executable
 from runtime.instance import ClosedError, Instance, Limits, limits
@@ -209,10 +212,29 @@ def load(neff: bytes | bytearray | memoryview, cores: Sequence[NeuronCore] | Non
 
 
 def read(neff: bytes | bytearray | memoryview) -> Neff:
-    """The contents of a NEFF. Raises NeuronRuntimeError: NRT_INVALID for a file that is damaged or
-    none, NRT_UNSUPPORTED_NEFF_VERSION for another version of the format."""
+    """The contents of a NEFF, which are compared with their hash while the caller goes on.
+
+    Raises NeuronRuntimeError: NRT_INVALID for a file that is damaged or none,
+    NRT_UNSUPPORTED_NEFF_VERSION for another version of the format. What only the hash tells is
+    raised by `check` and `load_file`.
+    """
+    verify = switched_on("NEURON_RT_VALIDATE_HASH")
+    # It takes as long as all the rest of a load.
+    whole = in_background("neuron-hash", partial(check_hash, neff)).result if verify else None
+    with _damage_refused():
+        try:
+            file = read_neff(neff, verify=False)
+        except NeffError:
+            if whole is not None:
+                whole()  # what cannot be read because it is damaged is said to be damaged
+            raise
+    return replace(file, verified=verify, checking=whole)
+
+
+@contextmanager
+def _damage_refused() -> Iterator[None]:
     try:
-        return read_neff(neff, verify=switched_on("NEURON_RT_VALIDATE_HASH"))
+        yield
     except NeffError as error:
         wrong_version = isinstance(error, NeffVersionError)
         status = Status.NRT_UNSUPPORTED_NEFF_VERSION if wrong_version else Status.NRT_INVALID
@@ -220,14 +242,23 @@ def read(neff: bytes | bytearray | memoryview) -> Neff:
         raise NeuronRuntimeError("nrt_load", status, str(error)) from error
 
 
+def check(file: Neff) -> None:
+    """Wait until a file that was read is known to be whole. Raises like `read`."""
+    with _damage_refused():
+        file.check()
+
+
 def load_file(file: Neff, cores: Sequence[NeuronCore]) -> Model:
     """Load a NEFF that was read.
 
-    Raises NeuronRuntimeError: NRT_UNSUPPORTED_NEFF_VERSION for another kind of core, NRT_RESOURCE
-    where a core has too little memory; UnsupportedInstructionError for an op without a kernel.
+    Raises NeuronRuntimeError: NRT_INVALID for a file that is damaged, NRT_UNSUPPORTED_NEFF_VERSION
+    for another kind of core, NRT_RESOURCE where a core has too little memory;
+    UnsupportedInstructionError for an op without a kernel.
     """
     machine().check_target(file.program.target, file.header.lnc_size)
-    return _loaded_on(executable(file, Mode.in_force()), cores)
+    with _damage_refused():
+        ready = executable(file, Mode.in_force())
+    return _loaded_on(ready, cores)
 
 
 def load_program(program: Program, cores: Sequence[NeuronCore] | None = None) -> Model:

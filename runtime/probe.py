@@ -12,7 +12,7 @@ import numpy as np
 from hlo_frontend.hlo.module import NO_METADATA
 from hlo_frontend.hlo.types import AnyShape, Shape, TupleShape
 from neff.program import Function, Instruction
-from runtime.executable import COMPILER_OPTIONS
+from runtime.compiled import COMPILER_OPTIONS
 from runtime.interpreter import evaluate
 from runtime.kernels.kind import Value
 

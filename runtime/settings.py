@@ -67,7 +67,8 @@ SETTINGS: dict[str, Setting] = {
             "XDG_CACHE_HOME",
             "",
             (),
-            "Where the compiled C++ library is kept, in `neuron-emulator/`; by default `~/.cache`.",
+            "Where compiled libraries and executables are kept, in `neuron-emulator/`; by default "
+            "`~/.cache`.",
         ),
         Setting(
             "NEURON_CC_FLAGS",
@@ -159,6 +160,27 @@ SETTINGS: dict[str, Setting] = {
             "NRT_EXEC_COMPLETED_WITH_NUM_ERR.",
         ),
         Setting("NEURON_FAIL_ON_NAN", "0", SWITCH, "The same."),
+        Setting(
+            "NEURON_EMULATOR_KERNELS",
+            "native",
+            ("native", "avx2", "jax"),
+            "What the regions of a program run on: kernels compiled for this processor, or for any "
+            "with AVX2 (both need a C++ compiler once), or JAX alone. Read when a model is loaded.",
+        ),
+        Setting(
+            "NEURON_EMULATOR_EXECUTABLE_CACHE",
+            "512",
+            (),
+            "How many MiB of compiled executables are kept in `$XDG_CACHE_HOME/neuron-emulator/"
+            "executables/`, so that a file that was loaded before loads faster; 0 keeps and uses "
+            "none. Read when a model is loaded.",
+        ),
+        Setting(
+            "XLA_FLAGS",
+            "",
+            (),
+            "What XLA is told by its user; executables compiled with other flags are kept apart.",
+        ),
         Setting(
             "NEURON_EMULATOR_CHECK_BOUNDS",
             "1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -15,6 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from runtime.settings import setting
+from scripts import bench_growth, bench_peers, bench_report, bench_stages
 
 Rows = list[tuple[str, str, str]]  # what, figure, goal
 DOCUMENT = Path(__file__).parents[1] / "docs" / "bench.md"
@@ -296,27 +300,47 @@ BENCHMARKS: dict[str, Callable[[], Rows]] = {
 }
 
 
-def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--only"] and arguments[1] in BENCHMARKS:
-        print(json.dumps(BENCHMARKS[arguments[1]]()))
-        return 0
-    if arguments not in ([], ["--write"]):
-        print(
-            f"usage: scripts/bench [--write | --only {{{','.join(BENCHMARKS)}}}]", file=sys.stderr
-        )
-        return 2
+def promises(write: bool) -> None:
+    """Every benchmark of this file, as a table; `write` keeps it in docs/bench.md."""
     console, rows = Console(), []
     for name in BENCHMARKS:
         with console.status(name.replace("_", " ")):
-            command = [sys.executable, __file__, "--only", name]
+            command = [sys.executable, "-m", "scripts.bench", "--only", name]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         rows += json.loads(done.stdout.splitlines()[-1])
     table = Table("what", "figure", "goal")
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    if "--write" in arguments:
+    if write:
         DOCUMENT.write_text(markdown(rows))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="keep the results in docs/")
+    parser.add_argument("--only", choices=BENCHMARKS, help="one figure, in this process, as JSON")
+    parser.add_argument("--peers", action="store_true", help="our speed against that of others")
+    parser.add_argument("--stages", action="store_true", help="time and memory to build and load")
+    parser.add_argument("--growth", action="store_true", help="over depth and batch of BERT")
+    parser.add_argument("--show", action="store_true", help="what was measured before")
+    default = Path(setting("XDG_CACHE_HOME") or Path.home() / ".cache")
+    default = default / "neuron-emulator" / "bench.json"
+    parser.add_argument("--json", type=Path, default=default, help="results so far (%(default)s)")
+    bench_peers.add_arguments(parser)
+    given = parser.parse_args()
+    if given.only:
+        print(json.dumps(BENCHMARKS[given.only]()))
+        return 0
+    parts = {"peers": bench_peers.main, "stages": bench_stages.main, "growth": bench_growth.main}
+    asked = [name for name in parts if getattr(given, name)]
+    console = Console()
+    for name in asked:
+        parts[name](given, console)
+    if not asked and not given.show:
+        promises(given.write)
+    else:
+        bench_report.main(given, console)
     return 0
 
 
@@ -334,4 +358,4 @@ def markdown(rows: Rows) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -10,7 +10,11 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """Have Ctrl-C interrupt, as in a terminal: a shell starts background jobs with it ignored."""
+    """Have Ctrl-C interrupt, as in a terminal: a shell starts background jobs with it ignored.
+
+    What a test loads is compiled for it, whatever was loaded before.
+    """
+    os.environ["NEURON_EMULATOR_EXECUTABLE_CACHE"] = "0"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -27,15 +27,52 @@ def fold_constants(program: Program) -> Program:
 def _folded(b: Builder, i: Instruction) -> int | None:
     if i.op not in FOLDS or not isinstance(i.shape, Shape):
         return None
-    sources = [b.instructions[o] for o in i.operands]
-    if any(s.op != "constant" for s in sources) or i.shape.bytes > FOLD_LIMIT:
+    if i.op == "gather" and (picked := _gathered_in_sequence(b, i)) is not None:
+        return picked
+    known = [_known(b, o) for o in i.operands]
+    sources = [s for s in known if s is not None]
+    if len(sources) < len(known) or i.shape.bytes > FOLD_LIMIT:
         return None
-    if i.op == "broadcast" and sources[0].array.size == 1 and i.shape.size > 1:
-        return None
-    value = fold(i, [s["literal"].numpy() for s in sources])
+    alike = all(s.size == 1 or _is_splat(b, o) for s, o in zip(sources, i.operands, strict=True))
+    if sources and alike and (i.shape.size > 1 or any(_is_splat(b, o) for o in i.operands)):
+        return None  # `simplify` finds the one number that is repeated
+    value = fold(i, sources)
     if value is None:
         return None
+    first = value.reshape(-1)[:1]
+    if value.size > 1 and value.tobytes() == first.tobytes() * value.size:
+        number = b.op("constant", Shape(i.shape.dtype), literal=Literal.of(first.reshape(())))
+        return b.op("broadcast", i.shape, number, metadata=i.metadata, dimensions=())
     return b.emit(Instruction("constant", i.shape, (), (("literal", Literal.of(value)),)))
+
+
+def _is_splat(b: Builder, value: int) -> bool:
+    i = b.instructions[value]
+    return i.op == "broadcast" and b.instructions[i.operands[0]].array.size == 1
+
+
+def _known(b: Builder, value: int) -> np.ndarray | None:
+    """A constant, or one number repeated, which takes no memory."""
+    i = b.instructions[value]
+    if i.op == "broadcast" and b.instructions[i.operands[0]].op == "constant":
+        literal: Literal = b.instructions[i.operands[0]]["literal"]
+        number = literal.numpy()
+        return np.broadcast_to(number.reshape(()), i.array.dims) if number.size == 1 else None
+    return i["literal"].numpy() if i.op == "constant" and isinstance(i.shape, Shape) else None
+
+
+def _gathered_in_sequence(b: Builder, i: Instruction) -> int | None:
+    """A gather with known indices that picks every element, one after the other, is a reshape."""
+    array, indices = (b.instructions[o] for o in i.operands)
+    known = _known(b, i.operands[1])
+    if known is None or array.array.size != i.array.size or indices.array.bytes > FOLD_LIMIT:
+        return None
+    numbered = np.arange(i.array.size, dtype=np.int32)
+    shape = Shape("s32", i.array.dims)
+    picked = fold(replace(i, shape=shape), [numbered.reshape(array.array.dims), known])
+    if picked is None or not np.array_equal(picked.reshape(-1), numbered):
+        return None
+    return b.op("reshape", i.array, i.operands[0], metadata=i.metadata)
 
 
 def outline_constants(program: Program) -> Program:

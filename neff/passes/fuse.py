@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
 
+from hlo_frontend.hlo.types import Shape
 from neff.ops import ELEMENTWISE, MOVEMENT
-from neff.program import Program, Region
+from neff.program import Function, Instruction, Program, Region
 
 # Values the regions read, made by no kernel.
 SOURCES = frozenset({"parameter", "constant"})
@@ -16,40 +19,93 @@ FUSIBLE = ELEMENTWISE | MOVEMENT | ANCHORS
 MAX_MEMBERS = 256
 
 
+@dataclass(slots=True)
+class _Group:
+    """A region in the making, from its result upwards."""
+
+    root: Instruction
+    members: list[int] = field(default_factory=list)
+    anchor: str | None = None
+    window: int = 1  # how often the anchor reads an element
+    rows: bool = False  # its anchors are sums over the last dimensions, which go on in rows
+    # The members from which only elementwise steps, index by index, lead to the result.
+    aligned: set[int] = field(default_factory=set)
+
+    def takes(
+        self, position: int, main: Function, readers: Sequence[int], shared: Sequence[int]
+    ) -> bool:
+        """Whether an instruction that is read by members only can be one too.
+
+        `shared` says how often each value is read.
+        """
+        i = main.instructions[position]
+        fusible = i.op in FUSIBLE and self.root.op in FUSIBLE
+        if not fusible or len(self.members) >= MAX_MEMBERS:
+            return False
+        follows = all(r in self.aligned for r in readers)
+        if i.op not in ANCHORS:
+            if self.anchor is None or self.rows or follows or i.op in MOVEMENT:
+                return True
+            # What feeds an anchor is better off after the one that it follows itself. A value that
+            # others read as it is can still be rounded in passing, unless it is read many times.
+            once = self.anchor == "dot" or self.window == 1
+            return i.op == "convert" and shared[i.operands[0]] > 1 and once
+        if _reduces_rows(i, main):
+            return self.anchor is None or self.rows
+        return self.anchor is None and follows
+
+    def add(self, position: int, main: Function, readers: Sequence[int]) -> None:
+        i = main.instructions[position]
+        self.members.append(position)
+        if i.op in ANCHORS:
+            self.anchor = i.op
+            self.window = prod(w.size for w in i.get("window") or ())
+            self.rows = _reduces_rows(i, main)
+        elif not readers or all(r in self.aligned for r in readers):
+            if _aligned(i, self.root):
+                self.aligned.add(position)
+
+
+def _reduces_rows(i: Instruction, main: Function) -> bool:
+    """Whether an instruction reduces one array over its last dimensions."""
+    if i.op != "reduce" or len(i.operands) != 2:
+        return False
+    rank = len(main.instructions[i.operands[0]].array.dims)
+    reduced = tuple(sorted(i["dimensions"]))
+    return bool(reduced) and reduced == tuple(range(rank - len(reduced), rank))
+
+
+def _aligned(i: Instruction, root: Instruction) -> bool:
+    """Whether an instruction's elements, in order, are those of the result."""
+    same = isinstance(i.shape, Shape) and isinstance(root.shape, Shape)
+    return (
+        same and i.op in ELEMENTWISE | {"reshape"} and prod(i.array.dims) == prod(root.array.dims)
+    )
+
+
 def fuse(program: Program) -> Program:
     """Give every instruction of the entry function, but parameters and constants, one region.
 
     From the results upwards, an instruction joins the region of its readers where all of them are
-    in one region, so no value leaves a region and comes back; a region has at most one anchor.
+    in one region, so no value leaves a region and comes back. A region has at most one anchor, or
+    several that reduce rows: a softmax and a normalization are one region.
     """
     main = program.main
     users = main.users()
+    shared = [len(u) for u in users]
     results = frozenset(main.results)
-    region: dict[int, int] = {}
-    members: list[list[int]] = []
-    anchors: list[str | None] = []
+    home: dict[int, _Group] = {}
+    groups: list[_Group] = []
     for position in range(len(main.instructions) - 1, -1, -1):
-        op = main.instructions[position].op
-        if op in SOURCES:
+        if main.instructions[position].op in SOURCES:
             continue
-        readers = {region[u] for u in users[position]}
-        joined = readers.pop() if len(readers) == 1 and position not in results else None
-        if joined is not None:
-            seed = main.instructions[members[joined][0]].op
-            taken = op in ANCHORS and anchors[joined] is not None
-            full = len(members[joined]) >= MAX_MEMBERS
-            if op not in FUSIBLE or seed not in FUSIBLE or taken or full:
-                joined = None
-        if joined is None:
-            joined = len(members)
-            members.append([])
-            anchors.append(None)
-        region[position] = joined
-        members[joined].append(position)
-        if op in ANCHORS:
-            anchors[joined] = op
-    regions = [
-        Region(anchor or main.instructions[ids[0]].op, tuple(reversed(ids)))
-        for ids, anchor in zip(members, anchors, strict=True)
-    ]
+        readers = users[position]
+        homes = {id(home[u]): home[u] for u in readers}
+        group = homes.popitem()[1] if len(homes) == 1 and position not in results else None
+        if group is None or not group.takes(position, main, readers, shared):
+            group, readers = _Group(main.instructions[position]), []
+            groups.append(group)
+        group.add(position, main, readers)
+        home[position] = group
+    regions = [Region(g.anchor or g.root.op, tuple(reversed(g.members))) for g in groups]
     return replace(program, regions=tuple(sorted(regions, key=lambda r: r.members[-1])))

@@ -18,7 +18,7 @@ REPEATS = frozenset({"broadcast", "reshape"})
 
 def keep_maximum_exact(program: Program) -> Program:
     """`w - max(w)` of a product or quotient w is chosen to be 0 where w is its maximum."""
-    maxima = frozenset(f.name for f in program.functions if _takes_maximum(f))
+    maxima = frozenset(f.name for f in program.functions if takes_maximum(f))
     main = program.main
     guarded = {_guarded_by(main, i) for i in main.instructions if i.op == "select"}
     found = {
@@ -36,7 +36,8 @@ def keep_maximum_exact(program: Program) -> Program:
     return program.with_main(rewrite(main, guard))
 
 
-def _takes_maximum(function: Function) -> bool:
+def takes_maximum(function: Function) -> bool:
+    """Whether a function is the larger of its two parameters."""
     if len(function.results) != 1:
         return False
     result = function.instructions[function.results[0]]

@@ -139,20 +139,6 @@ def test_simplify_keeps_adding_plus_zero_because_it_changes_minus_zero():
     assert simplify(p) == p
 
 
-def test_dot_reads_through_a_transposed_weight():
-    b, inputs = Builder(), [input_variable("x", 2, 3), input_variable("w", 4, 3)]
-    x, w = parameters(b, inputs)
-    from hlo_frontend.hlo.attributes import DotDimensionNumbers
-
-    turned = b.op("transpose", Shape("f32", (3, 4)), w, dimensions=(1, 0))
-    numbers = DotDimensionNumbers((1,), (0,))
-    dot = b.op("dot", Shape("f32", (2, 4)), x, turned, dot_dimension_numbers=numbers)
-    p = eliminate_dead_code(simplify(program(b, dot, inputs=inputs)))
-    assert lines(p)[2] == (
-        "%2 = f32[2,4] dot(%0, %1), dot_dimension_numbers={lhs_contracting={1} rhs_contracting={1}}"
-    )
-
-
 STATISTICS = ("scale", "offset", "mean", "variance")
 
 

@@ -1,0 +1,753 @@
+#include "tile.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "vector.h"
+
+namespace neuron::kernels {
+namespace {
+
+constexpr int kMaxRegisters = 256;  // and immediates
+
+int64_t bytes_of(Type type) {
+  switch (type) {
+    case Type::f32:
+    case Type::s32:
+      return 4;
+    case Type::bf16:
+    case Type::f16:
+      return 2;
+    case Type::pred:
+      return 1;
+  }
+  return 0;
+}
+
+// --- Rows of elements of any type, from and to floats.
+
+vec widen(const uint16_t* from, Type type) {
+  const hvec raw = load_as<hvec>(from);
+  return type == Type::bf16 ? bf16_to_f32(raw) : f16_to_f32(raw);
+}
+
+vec widen(const uint8_t* from) {
+  return to_float(__builtin_convertvector(load_as<bvec>(from), ivec));
+}
+
+hvec shorten(vec x, Type type) { return type == Type::bf16 ? f32_to_bf16(x) : f32_to_f16(x); }
+
+bvec truth(vec x) { return __builtin_convertvector(-(x != 0.0f), bvec); }
+
+// Calls whole(i) for each whole vector of `count` elements, then part(i, rest) for what is left.
+template <class Whole, class Part>
+void in_vectors(int64_t count, Whole&& whole, Part&& part) {
+  int64_t i = 0;
+  for (; i + W <= count; i += W) whole(i);
+  if (i < count) part(i, static_cast<int>(count - i));
+}
+
+template <class V, class T>
+V partial(const T* from, int count) {
+  V made{};
+  for (int i = 0; i < count; ++i) made[i] = from[i];
+  return made;
+}
+template <class V, class T>
+void store_partial(T* to, V value, int count) {
+  for (int i = 0; i < count; ++i) to[i] = value[i];
+}
+
+void read_run(const char* from, Type type, int64_t count, float* to) {
+  if (type == Type::f32 || type == Type::s32) {
+    const auto* in = reinterpret_cast<const float*>(from);
+    in_vectors(count, [&](int64_t i) { store(to + i, load(in + i)); },
+               [&](int64_t i, int n) { store(to + i, load(in + i, n), n); });
+  } else if (type == Type::pred) {
+    const auto* in = reinterpret_cast<const uint8_t*>(from);
+    in_vectors(count, [&](int64_t i) { store(to + i, widen(in + i)); },
+               [&](int64_t i, int n) {
+                 const bvec raw = partial<bvec>(in + i, n);
+                 store(to + i, widen(reinterpret_cast<const uint8_t*>(&raw)), n);
+               });
+  } else {
+    const auto* in = reinterpret_cast<const uint16_t*>(from);
+    in_vectors(count, [&](int64_t i) { store(to + i, widen(in + i, type)); },
+               [&](int64_t i, int n) {
+                 const hvec raw = partial<hvec>(in + i, n);
+                 store(to + i, widen(reinterpret_cast<const uint16_t*>(&raw), type), n);
+               });
+  }
+}
+
+void write_run(char* to, Type type, int64_t count, const float* from) {
+  if (type == Type::f32 || type == Type::s32) {
+    auto* out = reinterpret_cast<float*>(to);
+    in_vectors(count, [&](int64_t i) { store(out + i, load(from + i)); },
+               [&](int64_t i, int n) { store(out + i, load(from + i, n), n); });
+  } else if (type == Type::pred) {
+    auto* out = reinterpret_cast<uint8_t*>(to);
+    in_vectors(count, [&](int64_t i) { store_as(out + i, truth(load(from + i))); },
+               [&](int64_t i, int n) { store_partial(out + i, truth(load(from + i, n)), n); });
+  } else {
+    auto* out = reinterpret_cast<uint16_t*>(to);
+    in_vectors(
+        count, [&](int64_t i) { store_as(out + i, shorten(load(from + i), type)); },
+        [&](int64_t i, int n) { store_partial(out + i, shorten(load(from + i, n), type), n); });
+  }
+}
+
+float read_one(const char* from, Type type) {
+  float made[W];
+  read_run(from, type, 1, made);
+  return made[0];
+}
+
+// --- Indices.
+
+// Calls run(pointer, first, count) for stretches of [first, first + count) along which the address
+// grows evenly, by the step of the innermost dimension.
+template <class Run>
+void stretches(const Walk::Dimension* dims, int rank, char* data, int64_t size, int64_t first,
+               int64_t count, Run&& run) {
+  if (rank <= 1) {
+    run(rank == 0 ? data : data + first * dims[0].step * size, int64_t{0}, count);
+    return;
+  }
+  const auto& inner = dims[rank - 1];
+  for (int64_t done = 0; done < count;) {
+    int64_t rest = first + done, offset = 0;
+    const int64_t within = rest % inner.size;
+    for (int d = rank - 1; d >= 0; --d) {
+      offset += rest % dims[d].size * dims[d].step;
+      rest /= dims[d].size;
+    }
+    const int64_t length = std::min(inner.size - within, count - done);
+    run(data + offset * size, done, length);
+    done += length;
+  }
+}
+
+int64_t inner_step(const Walk::Dimension* dims, int rank) {
+  return rank == 0 ? 0 : dims[rank - 1].step;
+}
+
+// Calls row(r, pointer) for the rows of a tile.
+template <class Row>
+void each_row(const Walk& walk, const Tile& tile, Row&& row) {
+  const int64_t size = bytes_of(walk.type), step = inner_step(walk.rows, walk.row_rank);
+  stretches(walk.rows, walk.row_rank, walk.data, size, tile.row0, tile.rows,
+            [&](char* data, int64_t first, int64_t count) {
+              for (int64_t r = 0; r < count; ++r) {
+                row(static_cast<int>(first + r), data + r * step * size);
+              }
+            });
+}
+
+// Calls run(pointer, column, count, step) for the stretches of a tile's row that starts at `data`.
+template <class Run>
+void each_run(const Walk& walk, const Tile& tile, char* data, Run&& run) {
+  const int64_t step = inner_step(walk.columns, walk.column_rank);
+  stretches(walk.columns, walk.column_rank, data, bytes_of(walk.type), tile.column0, tile.columns,
+            [&](char* at, int64_t first, int64_t count) { run(at, first, count, step); });
+}
+
+void read_row(const Walk& walk, const Tile& tile, char* data, float* to) {
+  const int64_t size = bytes_of(walk.type);
+  each_run(walk, tile, data, [&](char* from, int64_t first, int64_t count, int64_t step) {
+    if (step == 1) return read_run(from, walk.type, count, to + first);
+    for (int64_t i = 0; i < count; ++i) {
+      to[first + i] = read_one(from + i * step * size, walk.type);
+    }
+  });
+}
+
+void write_row(const Walk& walk, const Tile& tile, char* data, const float* from) {
+  const int64_t size = bytes_of(walk.type);
+  each_run(walk, tile, data, [&](char* to, int64_t first, int64_t count, int64_t step) {
+    if (step == 1) return write_run(to, walk.type, count, from + first);
+    for (int64_t i = 0; i < count; ++i) {
+      write_run(to + i * step * size, walk.type, 1, from + first + i);
+    }
+  });
+}
+
+// Whether the rows of a tile lie evenly in memory and their columns one after the other, as f32;
+// then `at` is the first element, and `step` from row to row.
+bool lies_plain(const Walk& walk, const Tile& tile, float** at, int64_t* step) {
+  if (walk.type != Type::f32 && walk.type != Type::s32) return false;
+  if (walk.column_rank > 1 || walk.row_rank > 1 || tile.columns != tile.ld) return false;
+  if (walk.column_rank == 1 && walk.columns[0].step != 1) return false;
+  if (walk.column_rank == 0 && tile.columns != 1) return false;
+  *step = inner_step(walk.rows, walk.row_rank);
+  *at = reinterpret_cast<float*>(walk.data) + tile.row0 * *step + tile.column0;
+  return true;
+}
+
+}  // namespace
+
+// --- Running.
+
+// Where a value is: row r, vector i begins at data + r * row + i * column.
+struct View {
+  float* data;
+  int64_t row, column;
+};
+
+class TileRun {
+ public:
+  TileRun(const TileTask& task, const Tile& tile, float* scratch)
+      : task_(task), program_(task.program_), tile_(tile), scratch_(scratch) {
+    const int registers = program_.registers_;
+    if (registers > 0) views_[0] = wide(home(0));
+    for (size_t i = 0; i < program_.immediates_.size() / W; ++i) {
+      views_[registers + i] = {const_cast<float*>(program_.immediates_.data()) + i * W, 0, 0};
+    }
+  }
+  void run();
+
+  void load(const Op& op);
+  void store(const Op& op);
+  void extremum(const Op& op, bool greatest);
+  // Reduces what `term` makes of N sources by `f`.
+  template <int N, class Term, class F>
+  void reduce(const Op& op, vec neutral, Term&& term, F&& f);
+
+  template <class F>
+  void unary(const Op& op, F&& f) {
+    const View a = views_[op.a];
+    apply(op, {a}, [&](const View& to, const View* in, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) {
+        kernels::store(to.data + i * W, f(kernels::load(in[0].data + i * in[0].column)));
+      }
+    });
+  }
+  template <class F>
+  void binary(const Op& op, F&& f) {
+    apply(op, {views_[op.a], views_[op.b]}, [&](const View& to, const View* in, int64_t count) {
+      const int64_t as = in[0].column, bs = in[1].column;
+      const float *a = in[0].data, *b = in[1].data;
+      for (int64_t i = 0; i < count; ++i) {
+        kernels::store(to.data + i * W, f(kernels::load(a + i * as), kernels::load(b + i * bs)));
+      }
+    });
+  }
+  template <class F>
+  void ternary(const Op& op, F&& f) {
+    apply(op, {views_[op.a], views_[op.b], views_[op.c]},
+          [&](const View& to, const View* in, int64_t count) {
+            for (int64_t i = 0; i < count; ++i) {
+              kernels::store(to.data + i * W, f(kernels::load(in[0].data + i * in[0].column),
+                                                kernels::load(in[1].data + i * in[1].column),
+                                                kernels::load(in[2].data + i * in[2].column)));
+            }
+          });
+  }
+
+ private:
+  float* home(int number) const {
+    return scratch_ + int64_t{number} * tile_.rows * tile_.ld;
+  }
+  View wide(float* data) const { return {data, tile_.ld, W}; }
+  View narrow(float* data) const { return {data, W, 0}; }
+
+  // Calls body(to, in, count) for stretches of vectors; their views' `column` is the step.
+  template <int N, class Body>
+  void apply(const Op& op, const View (&in)[N], Body&& body) {
+    float* const to = op.to == direct_ && &op == last_ ? direct_at_ : home(op.to);
+    if (op.narrow) {
+      View flat[N];
+      for (int k = 0; k < N; ++k) flat[k] = {in[k].data, 0, in[k].row};
+      body({to, 0, W}, flat, tile_.rows);
+      views_[op.to] = narrow(to);
+      return;
+    }
+    const bool elsewhere = op.to == direct_ && &op == last_;
+    const View made{to, elsewhere ? direct_step_ : tile_.ld, W};
+    bool even = made.row == tile_.ld;
+    for (int k = 0; k < N; ++k) {
+      even &= (in[k].row == tile_.ld && in[k].column == W) || (in[k].row | in[k].column) == 0;
+    }
+    if (even) {
+      body(made, in, int64_t{tile_.rows} * tile_.ld / W);
+    } else {
+      View row[N];
+      for (int r = 0; r < tile_.rows; ++r) {
+        for (int k = 0; k < N; ++k) row[k] = {in[k].data + r * in[k].row, 0, in[k].column};
+        body({made.data + r * made.row, 0, W}, row, tile_.ld / W);
+      }
+    }
+    views_[op.to] = made;
+  }
+
+  const TileTask& task_;
+  const TileProgram& program_;
+  const Tile& tile_;
+  float* const scratch_;
+  // The op whose result is stored next goes to the output itself where that lies plain.
+  const Op* last_ = nullptr;
+  int direct_ = -1;
+  float* direct_at_ = nullptr;
+  int64_t direct_step_ = 0;
+  View views_[kMaxRegisters];
+};
+
+void TileRun::load(const Op& op) {
+  const Walk& walk = task_.walks_[op.a];
+  float* const to = home(op.to);
+  if (op.narrow) {
+    each_row(walk, tile_, [&](int r, char* data) {
+      kernels::store(to + r * W, splat(read_one(data, walk.type)));
+    });
+    views_[op.to] = narrow(to);
+    return;
+  }
+  View made = wide(to);
+  if (lies_plain(walk, tile_, &made.data, &made.row)) {
+    views_[op.to] = made;
+    return;
+  }
+  made = wide(to);
+  if (walk.row_rank == 0 || (walk.row_rank == 1 && walk.rows[0].step == 0)) {
+    read_row(walk, tile_, walk.data, to);  // one for all
+    made.row = 0;
+  } else {
+    each_row(walk, tile_, [&](int r, char* data) {
+      read_row(walk, tile_, data, to + int64_t{r} * tile_.ld);
+    });
+  }
+  views_[op.to] = made;
+}
+
+void TileRun::store(const Op& op) {
+  if (op.a == direct_) return;  // was computed there
+  const Walk& walk = task_.walks_.back();
+  const View from = views_[op.a];
+  each_row(walk, tile_, [&](int r, char* data) {
+    const float* row = from.data + r * from.row;
+    if (op.narrow) {
+      write_run(data, walk.type, 1, row);
+    } else if (from.column == W) {
+      write_row(walk, tile_, data, row);
+    } else {
+      const int64_t size = bytes_of(walk.type);
+      each_run(walk, tile_, data, [&](char* to, int64_t, int64_t count, int64_t step) {
+        for (int64_t i = 0; i < count; ++i) write_run(to + i * step * size, walk.type, 1, row);
+      });
+    }
+  });
+}
+
+namespace {
+
+// One value of the lanes, in all of them.
+template <class F>
+vec across(vec x, F&& f) {
+  ivec lane;
+  for (int i = 0; i < W; ++i) lane[i] = i;
+  for (int half = W / 2; half > 0; half /= 2) {
+    x = f(x, (vec)__builtin_shuffle((ivec)x, (lane + half) & (W - 1)));
+  }
+  return x;
+}
+
+// Reduces a row of vectors at(0), at(1), …, of which the last may be partial: four lines side by
+// side, then across the lanes, an order that depends on nothing but the number of columns.
+template <class At, class F>
+vec reduced(int columns, vec neutral, At&& at, F&& f) {
+  const int whole = columns / W, rest = columns % W;
+  vec lines[4] = {neutral, neutral, neutral, neutral};
+  int i = 0;
+  for (; i + 4 <= whole; i += 4) {
+    for (int k = 0; k < 4; ++k) lines[k] = f(lines[k], at(i + k));
+  }
+  for (int k = 0; i < whole; ++i, ++k) lines[k] = f(lines[k], at(i));
+  if (rest != 0) {
+    ivec lane;
+    for (int k = 0; k < W; ++k) lane[k] = k;
+    lines[3] = f(lines[3], lane < rest ? at(whole) : neutral);
+  }
+  return across(f(f(lines[0], lines[1]), f(lines[2], lines[3])), f);
+}
+
+}  // namespace
+
+template <int N, class Term, class F>
+void TileRun::reduce(const Op& op, vec neutral, Term&& term, F&& f) {
+  const View a = views_[op.a], b = views_[N > 1 ? op.b : op.a];
+  float* const to = home(op.to);
+  for (int r = 0; r < tile_.rows; ++r) {
+    const float *left = a.data + r * a.row, *right = b.data + r * b.row;
+    const auto at = [&](int64_t i) {
+      return term(kernels::load(left + i * a.column), kernels::load(right + i * b.column));
+    };
+    kernels::store(to + r * W, reduced(tile_.columns, neutral, at, f));
+  }
+  views_[op.to] = narrow(to);
+}
+
+// The processor's own maximum is exact but for NaN and the sign of zero: where these may matter,
+// the row is looked at again.
+void TileRun::extremum(const Op& op, bool greatest) {
+  const View a = views_[op.a];
+  float* const to = home(op.to);
+  const vec neutral = splat(greatest ? -kInfinity : kInfinity);
+  for (int r = 0; r < tile_.rows; ++r) {
+    const float* from = a.data + r * a.row;
+    NanSeen nan;
+    const auto at = [&](int64_t i) { return kernels::load(from + i * a.column); };
+    const auto looked = [&](int64_t i) {
+      const vec x = at(i);
+      nan.look(x);
+      return x;
+    };
+    vec made = greatest ? reduced(tile_.columns, neutral, looked,
+                                  [](vec x, vec y) -> vec { return x > y ? x : y; })
+                        : reduced(tile_.columns, neutral, looked,
+                                  [](vec x, vec y) -> vec { return x < y ? x : y; });
+    if (nan.any() || made[0] == 0.0f) {
+      made = greatest ? reduced(tile_.columns, neutral, at, maximum)
+                      : reduced(tile_.columns, neutral, at, minimum);
+    }
+    kernels::store(to + r * W, made);
+  }
+  views_[op.to] = narrow(to);
+}
+
+namespace {
+
+using Run = void (*)(TileRun&, const Op&);
+enum class Form { load, store, reduce, compute };
+
+struct Line {
+  Form form;
+  int sources;
+  Run run;
+};
+
+ivec ints(vec x) { return bits(x); }
+vec truth_of(ivec mask) { return from_bits(mask & 0x3f800000); }
+
+// f32 to s32, towards zero; out of range to the nearest, NaN to 0.
+vec to_s32(vec x) {
+  const vec in = x >= -0x1p31f && x < 0x1p31f ? x : vec{};
+  const ivec made = __builtin_convertvector(in, ivec);
+  const ivec high = x >= 0x1p31f ? splat_int(INT32_MAX) : made;
+  return from_bits(x < -0x1p31f ? splat_int(INT32_MIN) : high);
+}
+
+#define UNARY(body) \
+  {Form::compute, 1, [](TileRun& t, const Op& op) { t.unary(op, [](vec x) -> vec { return body; }); }}
+#define BINARY(body)                                                     \
+  {Form::compute, 2, [](TileRun& t, const Op& op) {                      \
+     t.binary(op, [](vec x, vec y) -> vec { return body; });             \
+   }}
+#define TERNARY(body)                                                    \
+  {Form::compute, 3, [](TileRun& t, const Op& op) {                      \
+     t.ternary(op, [](vec x, vec y, vec z) -> vec { return body; });     \
+   }}
+#define REDUCE(neutral, body)                                            \
+  {Form::reduce, 1, [](TileRun& t, const Op& op) {                       \
+     t.reduce<1>(op, splat(neutral), [](vec x, vec) { return x; },       \
+                 [](vec x, vec y) -> vec { return body; });              \
+   }}
+// A sum of what is made of two sources.
+#define SUM_OF(term)                                                     \
+  {Form::reduce, 2, [](TileRun& t, const Op& op) {                       \
+     t.reduce<2>(op, vec{}, [](vec x, vec y) -> vec { return term; },    \
+                 [](vec x, vec y) { return x + y; });                    \
+   }}
+// Two ops in one go. The ops of PAIRS: add, subtract, subtract-from, multiply, maximum, minimum,
+// exponential, tanh, erf, logistic, to-bf16, reduce-add.
+#define PAIRS(first)                                                                         \
+  TERNARY((first) + z), TERNARY((first)-z), TERNARY(z - (first)), TERNARY((first)*z),        \
+      TERNARY(maximum(first, z)), TERNARY(minimum(first, z)), BINARY(exp(first)),            \
+      BINARY(tanh(first)), BINARY(erf(first)), BINARY(logistic(first)),                      \
+      BINARY(round_bf16(first)), SUM_OF(first)
+
+// The ops, by their codes: the names are those of OPS in runtime/units/tile.py, in this order.
+const Line kLines[] = {
+    {Form::load, 0, [](TileRun& t, const Op& op) { t.load(op); }},
+    {Form::store, 1, [](TileRun& t, const Op& op) { t.store(op); }},
+    // reduce: add, maximum, minimum, multiply
+    REDUCE(0.0f, x + y),
+    {Form::reduce, 1, [](TileRun& t, const Op& op) { t.extremum(op, true); }},
+    {Form::reduce, 1, [](TileRun& t, const Op& op) { t.extremum(op, false); }},
+    REDUCE(1.0f, x* y),
+    // f32: add, subtract, multiply, divide, maximum, minimum, power
+    BINARY(x + y),
+    BINARY(x - y),
+    BINARY(x* y),
+    BINARY(x / y),
+    BINARY(maximum(x, y)),
+    BINARY(minimum(x, y)),
+    BINARY(power(x, y)),
+    // compare: EQ, NE, LT, LE, GT, GE
+    BINARY(truth_of(x == y)),
+    BINARY(truth_of(x != y)),
+    BINARY(truth_of(x < y)),
+    BINARY(truth_of(x <= y)),
+    BINARY(truth_of(x > y)),
+    BINARY(truth_of(x >= y)),
+    // select, clamp
+    TERNARY(x != 0.0f ? y : z),
+    TERNARY(minimum(maximum(x, y), z)),
+    // pred: and, or, xor, not
+    BINARY(x* y),
+    BINARY(from_bits(bits(x) | bits(y))),
+    BINARY(from_bits(bits(x) ^ bits(y))),
+    UNARY(1.0f - x),
+    // f32: negate, abs, exponential, exponential-minus-one, log, log-plus-one, tanh, erf, logistic
+    UNARY(-x),
+    UNARY(abs(x)),
+    UNARY(exp(x)),
+    UNARY(expm1(x)),
+    UNARY(log(x)),
+    UNARY(log1p(x)),
+    UNARY(tanh(x)),
+    UNARY(erf(x)),
+    UNARY(logistic(x)),
+    // sqrt, rsqrt, cbrt, sign, floor, ceil, round-nearest-even, cosine, sine, is-finite
+    UNARY(sqrt(x)),
+    UNARY(rsqrt(x)),
+    UNARY(cbrt(x)),
+    UNARY(sign(x)),
+    UNARY(floor(x)),
+    UNARY(ceil(x)),
+    UNARY(rint(x)),
+    UNARY(cosine(x)),
+    UNARY(sine(x)),
+    UNARY(truth_of(abs(x) < kInfinity)),
+    // convert: to bf16, f16, pred; s32 to f32, f32 to s32, s32 to pred, pred to s32
+    UNARY(round_bf16(x)),
+    UNARY(round_f16(x)),
+    UNARY(truth_of(x != 0.0f)),
+    UNARY(to_float(ints(x))),
+    UNARY(to_s32(x)),
+    UNARY(truth_of(ints(x) != 0)),
+    UNARY(from_bits(to_int(x))),
+    // s32: add, subtract, multiply, maximum, minimum, EQ, NE, LT, LE, GT, GE
+    BINARY(from_bits((ivec)((uvec)x + (uvec)y))),
+    BINARY(from_bits((ivec)((uvec)x - (uvec)y))),
+    BINARY(from_bits((ivec)((uvec)x * (uvec)y))),
+    BINARY(from_bits(ints(x) > ints(y) ? ints(x) : ints(y))),
+    BINARY(from_bits(ints(x) < ints(y) ? ints(x) : ints(y))),
+    BINARY(truth_of(ints(x) == ints(y))),
+    BINARY(truth_of(ints(x) != ints(y))),
+    BINARY(truth_of(ints(x) < ints(y))),
+    BINARY(truth_of(ints(x) <= ints(y))),
+    BINARY(truth_of(ints(x) > ints(y))),
+    BINARY(truth_of(ints(x) >= ints(y))),
+    // pairs after add, subtract, multiply, divide; then add and multiply after tanh, erf, logistic
+    PAIRS(x + y),
+    PAIRS(x - y),
+    PAIRS(x* y),
+    PAIRS(x / y),
+    BINARY(tanh(x) + y),
+    BINARY(tanh(x) * y),
+    BINARY(erf(x) + y),
+    BINARY(erf(x) * y),
+    BINARY(logistic(x) + y),
+    BINARY(logistic(x) * y),
+};
+constexpr int kCodes = sizeof(kLines) / sizeof(kLines[0]);
+
+}  // namespace
+
+void TileRun::run() {
+  const auto& ops = program_.ops_;
+  if (ops.size() >= 2) {
+    const Op& last = ops[ops.size() - 2];
+    const Op& end = ops.back();
+    const bool computed = kLines[last.code].form == Form::compute && !last.narrow;
+    if (computed && last.to == end.a && !end.narrow &&
+        lies_plain(task_.walks_.back(), tile_, &direct_at_, &direct_step_)) {
+      direct_ = end.a;
+      last_ = &last;
+    }
+  }
+  for (const Op& op : ops) kLines[op.code].run(*this, op);
+}
+
+// --- Programs.
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  throw std::invalid_argument("tile program: " + sentence);
+}
+
+// Takes numbers one by one, each within bounds.
+class Reader {
+ public:
+  Reader(const int64_t* words, size_t count) : words_(words), count_(count) {}
+
+  int64_t take(const char* what, int64_t low, int64_t high) {
+    if (at_ == count_) refuse(std::string(what) + " must follow, got the end");
+    const int64_t word = words_[at_++];
+    if (word < low || word > high) {
+      refuse(std::string(what) + " must be from " + std::to_string(low) + " to " +
+             std::to_string(high) + ", got " + std::to_string(word));
+    }
+    return word;
+  }
+  int number(const char* what, int64_t low, int64_t high) {
+    return static_cast<int>(take(what, low, high));
+  }
+  bool ended() const { return at_ == count_; }
+
+ private:
+  const int64_t* words_;
+  size_t count_;
+  size_t at_ = 0;
+};
+
+constexpr int64_t kFar = int64_t{1} << 44;  // elements: products of two stay within 64 bits
+
+Use read_use(Reader& reader, int rank) {
+  Use use;
+  use.type = static_cast<Type>(reader.take("an element type", 0, 4));
+  use.offset = reader.take("an offset", 0, kFar);
+  for (int d = 0; d < rank; ++d) use.strides[d] = reader.take("a stride", -kFar, kFar);
+  return use;
+}
+
+int64_t product(const int64_t* first, const int64_t* last) {
+  int64_t made = 1;
+  for (; first != last; ++first) made *= *first;
+  return made;
+}
+
+bool uniform(const Use& use, const Space& space) {
+  for (int d = space.row_rank; d < space.rank; ++d) {
+    if (use.strides[d] != 0 && space.dims[d] != 1) return false;
+  }
+  return true;
+}
+
+// Appends a dimension to a walk's, or widens the one before where the two make one.
+void append(Walk::Dimension* dims, int* rank, int64_t size, int64_t step) {
+  if (size == 1) return;
+  if (*rank > 0 && dims[*rank - 1].step == step * size) {
+    dims[*rank - 1] = {dims[*rank - 1].size * size, step};
+  } else {
+    dims[(*rank)++] = {size, step};
+  }
+}
+
+Walk walk_of(const Space& space, const Use& use, const Buffer& buffer) {
+  int64_t low = use.offset, high = use.offset;
+  for (int d = 0; d < space.rank; ++d) {
+    const int64_t end = (space.dims[d] - 1) * use.strides[d];
+    (end < 0 ? low : high) += end;
+  }
+  if (buffer.type != use.type) refuse("a buffer must have the type of its use");
+  const bool empty = product(space.dims, space.dims + space.rank) == 0;
+  if (!empty && (low < 0 || high >= buffer.count)) {
+    refuse("elements used must lie from 0 to " + std::to_string(buffer.count) + ", got " +
+           std::to_string(low) + " to " + std::to_string(high));
+  }
+  Walk walk;
+  walk.type = use.type;
+  walk.data = static_cast<char*>(buffer.data) + use.offset * bytes_of(use.type);
+  for (int d = 0; d < space.rank; ++d) {
+    if (d < space.row_rank) {
+      append(walk.rows, &walk.row_rank, space.dims[d], use.strides[d]);
+    } else {
+      append(walk.columns, &walk.column_rank, space.dims[d], use.strides[d]);
+    }
+  }
+  return walk;
+}
+
+}  // namespace
+
+int64_t Space::rows() const { return product(dims, dims + row_rank); }
+int64_t Space::columns() const { return product(dims + row_rank, dims + rank); }
+
+TileProgram::TileProgram(const int64_t* words, size_t count) {
+  Reader reader(words, count);
+  space_.rank = reader.number("the rank", 0, kMaxRank);
+  space_.row_rank = reader.number("the rank of rows", 0, space_.rank);
+  int64_t total = 1;
+  for (int d = 0; d < space_.rank; ++d) {
+    space_.dims[d] = reader.take("a dimension", 0, kFar / std::max<int64_t>(total, 1));
+    total *= space_.dims[d];
+  }
+  const int operands = reader.number("the operands' number", 0, kMaxRegisters);
+  for (int n = 0; n <= operands; ++n) uses_.push_back(read_use(reader, space_.rank));
+  registers_ = reader.number("the number of registers", 1, kMaxRegisters);
+  const bool preset = reader.take("whether register 0 is preset", 0, 1) != 0;
+  const int immediates =
+      reader.number("the number of immediates", 0, kMaxRegisters - registers_);
+  for (int n = 0; n < immediates; ++n) {
+    const auto raw = static_cast<uint32_t>(reader.take("an immediate", 0, UINT32_MAX));
+    float value;
+    std::memcpy(&value, &raw, 4);
+    immediates_.insert(immediates_.end(), W, value);
+  }
+  enum { none, narrow, loaded, wide };
+  std::vector<int> state(registers_ + immediates, none);
+  std::fill(state.begin() + registers_, state.end(), narrow);
+  if (preset) state[0] = wide;
+  const int ops = reader.number("the number of instructions", 1, 1 << 16);
+  for (int n = 0; n < ops; ++n) {
+    Op op{};
+    op.code = reader.number("a code", 0, kCodes - 1);
+    op.narrow = reader.number("whether a value is narrow", 0, 1);
+    const Line& line = kLines[op.code];
+    if ((line.form == Form::store) != (n == ops - 1)) {
+      refuse("the last instruction and no other must store");
+    }
+    op.to = reader.number("a register", 0, registers_ - 1);
+    const int last = registers_ + immediates - 1;
+    int* const sources[] = {&op.a, &op.b, &op.c};
+    for (int s = 0; s < 3; ++s) {
+      if (s >= line.sources) {
+        const int64_t high = line.form == Form::load && s == 0 ? operands - 1 : 0;
+        *sources[s] = reader.number("an operand", 0, high);
+        continue;
+      }
+      *sources[s] = reader.number("a source", 0, last);
+      const int found = state[*sources[s]];
+      const bool reads_wide = !op.narrow || line.form == Form::reduce;
+      if (found == none) refuse("a register must be written before it is read");
+      if (found > narrow && !reads_wide) refuse("a value per row must be made of such values");
+      // What was loaded may lie in one row for all, what is narrow in one vector for a row.
+      const bool shared = found == loaded || (found == narrow && !op.narrow);
+      if (shared && *sources[s] == op.to && line.form != Form::store) {
+        refuse("what lies once for several elements must not be written over as it is read");
+      }
+    }
+    if (line.form == Form::load && op.narrow && !uniform(uses_[op.a], space_)) {
+      refuse("a value per row must not vary along the columns");
+    }
+    if (line.form == Form::reduce) {
+      if (!op.narrow) refuse("a reduction must make a value per row");
+      reduces_ = true;
+    }
+    if (line.form != Form::store) {
+      state[op.to] = op.narrow ? narrow : line.form == Form::load ? loaded : wide;
+    }
+    ops_.push_back(op);
+  }
+  if (!reader.ended()) refuse("nothing must follow the last instruction");
+}
+
+TileTask::TileTask(const TileProgram& program, const Buffer* operands, const Buffer& output)
+    : program_(program) {
+  const int count = program.operands();
+  walks_.reserve(count + 1);
+  for (int n = 0; n < count; ++n) {
+    walks_.push_back(walk_of(program.space_, program.uses_[n], operands[n]));
+  }
+  walks_.push_back(walk_of(program.space_, program.uses_[count], output));
+}
+
+void TileTask::run(const Tile& tile, float* scratch) const {
+  TileRun(*this, tile, scratch).run();
+}
+
+}  // namespace neuron::kernels

@@ -1,0 +1,1 @@
+"""Regions of a program that run as one native kernel each."""

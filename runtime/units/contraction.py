@@ -1,0 +1,338 @@
+"""Dot products and convolutions as the native kernel takes them: numbers that say how to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, WindowDimension
+from neff.program import Function, Instruction
+from runtime.kernels.kind import Value
+from runtime.units.views import View, merged, view
+
+# Below this many products a call into the kernel costs more than the loop that XLA makes.
+FEWEST_PRODUCTS = 2048
+# The kernel reads a depth of this many elements well. An image of fewer channels is read along its
+# width too, whose elements are their neighbours.
+SHALLOW = 8
+FLOATS = {"f32": 0, "bf16": 1}
+
+
+class Group(NamedTuple):
+    """A dimension of both operands and the result."""
+
+    size: int
+    left: int
+    right: int
+
+
+class Row(NamedTuple):
+    """A dimension of the first operand and the result."""
+
+    size: int
+    stride: int
+
+
+class Tap(NamedTuple):
+    """A dimension summed over in steps: see TapDimension in runtime/native/kernels/contract.h."""
+
+    size: int
+    stride: int
+    row: int = -1
+    step: int = 0
+    dilation: int = 0
+    low: int = 0
+    limit: int = 1
+
+
+class Depth(NamedTuple):
+    """A dimension summed over element by element."""
+
+    size: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A view of a value, and the type its elements are stored in there."""
+
+    view: View
+    dtype: str
+
+    @property
+    def type(self) -> int:
+        return FLOATS[self.dtype]
+
+
+def _as_it_is(x: Value) -> Value:
+    return x
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A dot or a convolution: where its operands are, how they are read, how its result lies.
+
+    The result's dimensions are `columns` last ones, which the second operand has alone, after
+    those of rows. `pad_left` and `pad_right` bring the operands' arrays into the form that is read.
+    """
+
+    left: int
+    right: int
+    words: tuple[int, ...]
+    columns: int
+    pad_left: Callable[[jax.Array], jax.Array] = _as_it_is
+    pad_right: Callable[[np.ndarray], np.ndarray] = _as_it_is
+
+    @property
+    def needs_weight(self) -> bool:
+        """Whether the second operand is brought into another form, as only a weight can be."""
+        return self.pad_right is not _as_it_is
+
+
+def contraction(
+    function: Function, position: int, reachable: Callable[[int], bool]
+) -> Contraction | None:
+    """A dot or convolution for the kernel, or None where it has to be left to JAX.
+
+    Its operands are seen through the instructions that are `reachable`.
+    """
+    i = function.instructions[position]
+    types = {function.instructions[o].array.dtype for o in i.operands}
+    if types not in ({"f32"}, {"bf16"}) or i.get("algorithm") or i.array.dtype not in FLOATS:
+        return None
+    if 0 in i.array.dims or any(0 in function.instructions[o].array.dims for o in i.operands):
+        return None
+    # An element that is read many times is better converted once, before.
+    in_passing = i.op == "dot" or (
+        i["feature_group_count"] == 1 and prod(w.size for w in i.get("window") or ()) == 1
+    )
+
+    def seen_through(p: int) -> bool:
+        step = function.instructions[p]
+        return reachable(p) and (step.op != "convert" or (in_passing and _rounds(function, step)))
+
+    operands = [_operand(function, o, seen_through) for o in i.operands]
+    return (_dot if i.op == "dot" else _convolution)(function, i, *operands)
+
+
+def _operand(function: Function, position: int, reachable: Callable[[int], bool]) -> Operand:
+    found = view(function, position, reachable)
+    return Operand(found, function.instructions[found.source].array.dtype)
+
+
+def _rounds(function: Function, i: Instruction) -> bool:
+    """Whether a conversion is one that the kernel makes as it reads."""
+    return (function.instructions[i.operands[0]].array.dtype, i.array.dtype) == ("f32", "bf16")
+
+
+def _words(
+    narrow: bool,
+    left: Operand,
+    right: Operand,
+    depth: Depth,
+    columns: Row,
+    groups: list[Group],
+    rows: list[Row],
+    taps: list[Tap],
+    right_tap: int,
+    *,
+    each: bool = False,
+    left_start: int | None = None,
+) -> tuple[int, ...]:
+    """The numbers, without whether the second operand is packed: see Contraction::parse."""
+    start = left.view.offset if left_start is None else left_start
+    head = (int(each), int(narrow), left.type, start, depth.left)
+    tail = (right.type, right.view.offset, depth.right, columns.stride, right_tap)
+    lists = [n for listed in (groups, rows, taps) for n in (len(listed), *sum(listed, ()))]
+    return (*head, *tail, depth.size, columns.size, *lists)
+
+
+def packed_words(words: tuple[int, ...], packed: bool) -> tuple[int, ...]:
+    """The numbers for a second operand that was packed at load, or comes as it lies."""
+    return (*words[:5], int(packed), *words[5:])
+
+
+def _dot(function: Function, i: Instruction, left: Operand, right: Operand) -> Contraction | None:
+    n, lv, rv = i["dot_dimension_numbers"], left.view, right.view
+    groups = [
+        Group(lv.dims[a], lv.strides[a], rv.strides[b])
+        for a, b in zip(n.lhs_batch, n.rhs_batch, strict=True)
+        if lv.dims[a] > 1
+    ]
+    summed = _summed(
+        [
+            Depth(lv.dims[a], lv.strides[a], rv.strides[b])
+            for a, b in zip(n.lhs_contracting, n.rhs_contracting, strict=True)
+        ]
+    )
+    free = [d for d in range(len(lv.dims)) if d not in (*n.lhs_batch, *n.lhs_contracting)]
+    other = [d for d in range(len(rv.dims)) if d not in (*n.rhs_batch, *n.rhs_contracting)]
+    rows = merged(*_picked(lv, free))
+    columns = merged(*_picked(rv, other))
+    if len(summed) > 2 or len(columns) != 1 or len(groups) + len(rows) > 8:
+        return None
+    depth, *steps = summed
+    taps = [Tap(s.size, s.left) for s in steps]
+    if (
+        depth.size * columns[0][0] * prod(r[0] for r in rows) * prod(g.size for g in groups)
+        < FEWEST_PRODUCTS
+    ):
+        return None
+    narrow = function.instructions[i.operands[0]].array.dtype == "bf16"
+    words = _words(
+        narrow,
+        left,
+        right,
+        depth,
+        Row(*columns[0]),
+        groups,
+        [Row(*r) for r in rows],
+        taps,
+        steps[0].right if steps else 0,
+    )
+    return Contraction(lv.source, rv.source, words, len(other))
+
+
+def _picked(of: View, which: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tuple(of.dims[d] for d in which), tuple(of.strides[d] for d in which)
+
+
+def _summed(dimensions: list[Depth]) -> list[Depth]:
+    """The contracted dimensions, neighbours made one, that of neighbouring elements first."""
+    found: list[Depth] = []
+    for d in dimensions:
+        if d.size == 1:
+            continue
+        last = found[-1] if found else None
+        if last and last.left == d.size * d.left and last.right == d.size * d.right:
+            found[-1] = Depth(last.size * d.size, d.left, d.right)
+        else:
+            found.append(d)
+    return sorted(found, key=lambda d: d.left != 1) or [Depth(1, 1, 1)]
+
+
+def _convolution(
+    function: Function, i: Instruction, left: Operand, right: Operand
+) -> Contraction | None:
+    n: ConvolutionDimensionNumbers = i["dim_labels"]
+    window: tuple[WindowDimension, ...] = i.get("window") or ()
+    spatial = n.output_spatial
+    order = (n.output_batch, *spatial, n.output_feature)
+    plain = all(w.base_dilation == 1 and not w.reversal for w in window)
+    if order != tuple(range(len(order))) or not plain or i["batch_group_count"] != 1:
+        return None
+    groups, channels = i["feature_group_count"], left.view.dims[n.input_feature]
+    each = groups > 1 and groups == channels == right.view.dims[n.kernel_output_feature]
+    narrow = function.instructions[i.operands[0]].array.dtype == "bf16"
+    unread = each and (left.view.strides[n.input_feature] != 1 or (left.dtype == "bf16") != narrow)
+    if (groups > 1 and not each) or unread or _products(i, right) < FEWEST_PRODUCTS:
+        return None
+    if not each and channels < SHALLOW and _shallow(n, window, left, right):
+        return _along_width(i, left, right, narrow)
+    lv, rv = left.view, right.view
+    rows = [Row(lv.dims[n.input_batch], lv.strides[n.input_batch])]
+    taps, start = [], lv.offset
+    for d, w in enumerate(window):
+        stride, size = lv.strides[n.input_spatial[d]], lv.dims[n.input_spatial[d]]
+        rows.append(Row(i.array.dims[spatial[d]], w.stride * stride))
+        step = w.window_dilation
+        taps.append(Tap(w.size, step * stride, d + 1, w.stride, step, w.pad_low, size))
+        start -= w.pad_low * stride
+    right_tap = merged(*_picked(rv, list(n.kernel_spatial)))
+    if len(right_tap) > 1:
+        return None
+    feature = n.input_feature, n.kernel_input_feature
+    depth = Depth(1 if each else channels, lv.strides[feature[0]], rv.strides[feature[1]])
+    columns = Row(rv.dims[n.kernel_output_feature], rv.strides[n.kernel_output_feature])
+    words = _words(
+        narrow,
+        left,
+        right,
+        depth,
+        columns,
+        [],
+        rows,
+        taps,
+        right_tap[0][1] if right_tap else 0,
+        each=each,
+        left_start=start,
+    )
+    return Contraction(lv.source, rv.source, words, 1)
+
+
+def _products(i: Instruction, right: Operand) -> int:
+    return prod((*i.array.dims, *right.view.dims)) // i.array.dims[i["dim_labels"].output_feature]
+
+
+def _shallow(
+    n: ConvolutionDimensionNumbers,
+    window: tuple[WindowDimension, ...],
+    left: Operand,
+    right: Operand,
+) -> bool:
+    """Whether an image of few channels lies with these innermost, and the kernel likewise."""
+    lv, rv = left.view, right.view
+    order = (n.input_batch, *n.input_spatial, n.input_feature)
+    kernel = (*n.kernel_spatial, n.kernel_input_feature, n.kernel_output_feature)
+    natural = all(o == tuple(range(len(o))) for o in (order, kernel))
+    wide = len(window) > 0 and window[-1].window_dilation == 1 and window[-1].size > 1
+    return natural and wide and _lies_dense(lv) and _lies_dense(rv)
+
+
+def _lies_dense(of: View) -> bool:
+    walked = zip(of.dims, of.strides, _row_major(of.dims), strict=True)
+    return of.offset == 0 and all(s == expected for size, s, expected in walked if size > 1)
+
+
+def _row_major(dims: tuple[int, ...]) -> tuple[int, ...]:
+    strides = [1]
+    for size in reversed(dims[1:]):
+        strides.append(strides[-1] * size)
+    return tuple(reversed(strides))
+
+
+def _along_width(i: Instruction, left: Operand, right: Operand, narrow: bool) -> Contraction:
+    """A convolution of few channels: a row of the window is one depth, in an image padded first."""
+    window: tuple[WindowDimension, ...] = i["window"]
+    sizes, kernel = left.view.dims, right.view.dims
+    # In pairs along the depth, so that bf16 is read where it lies.
+    extra = sizes[-1] % 2 if narrow else 0
+    channels = sizes[-1] + extra
+    padding = [(0, 0), *((w.pad_low, w.pad_high) for w in window), (0, extra)]
+    config = [(low, high, 0) for low, high in padding]
+    dtype = jax.numpy.bfloat16 if narrow else jax.numpy.float32
+
+    def pad_left(x: jax.Array) -> jax.Array:
+        return jax.lax.pad(x.reshape(sizes).astype(dtype), np.zeros((), dtype), config)
+
+    def pad_right(array: np.ndarray) -> np.ndarray:
+        return np.pad(array.reshape(kernel), [*((0, 0) for _ in window), (0, extra), (0, 0)])
+
+    padded = (*(s + low + high for s, (low, high) in zip(sizes, padding, strict=True)),)
+    strides = _row_major(padded)
+    rows = [Row(sizes[0], strides[0])]
+    taps = []
+    for d, w in enumerate(window):
+        rows.append(Row(i.array.dims[d + 1], w.stride * strides[d + 1]))
+        if d < len(window) - 1:
+            dilated = w.window_dilation * strides[d + 1]
+            taps.append(Tap(w.size, dilated, d + 1, w.stride, w.window_dilation, 0, padded[d + 1]))
+    depth = Depth(window[-1].size * channels, 1, kernel[-1])
+    words = _words(
+        narrow,
+        replace(left, dtype="bf16" if narrow else "f32"),
+        right,
+        depth,
+        Row(kernel[-1], 1),
+        [],
+        rows,
+        taps,
+        depth.size * kernel[-1],
+    )
+    return Contraction(left.view.source, right.view.source, words, 1, pad_left, pad_right)

@@ -1,0 +1,71 @@
+"""The native kernels in this process: built once, registered with XLA, called from JAX."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from hlo_frontend.hlo.types import Shape
+from runtime import library
+from runtime.kernels.kind import Value
+from runtime.logs import Level, log
+from runtime.settings import setting
+
+_KERNELS = ("neuron_contraction", "neuron_rows")
+ALIGNMENT = 64  # bytes; what XLA asks of memory that it is to use as it is
+
+
+def available() -> bool:
+    """Whether regions may run on native kernels: so the environment says, and they can be built."""
+    return setting("NEURON_EMULATOR_KERNELS") != "jax" and _library() is not None
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        loaded = ctypes.CDLL(str(library.build(library.KERNELS)))
+    except (OSError, RuntimeError) as error:
+        log(Level.WARNING, "NRT", "load_kernels", f"programs run on JAX alone: {error}")
+        return None
+    for name in _KERNELS:
+        capsule = jax.ffi.pycapsule(getattr(loaded, name))
+        jax.ffi.register_ffi_target(name, capsule, platform="cpu")
+    loaded.neuron_packed_bytes.restype = ctypes.c_int64
+    return loaded
+
+
+def _words(numbers: Sequence[int]) -> tuple[np.ndarray, tuple[ctypes.c_void_p, ctypes.c_size_t]]:
+    array = np.array(numbers, np.int64)
+    return array, (ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.size))
+
+
+def pack(words: Sequence[int], array: np.ndarray) -> np.ndarray:
+    """A second operand of a contraction in the order in which the kernel reads it."""
+    native = _library()
+    if native is None:
+        raise RuntimeError("runtime.units: the native kernels must be loaded before they are used")
+    held, given = _words(words)
+    size = native.neuron_packed_bytes(*given)
+    if size < 0:
+        raise ValueError(f"runtime.units: the words must be a contraction, got {held.tolist()}")
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    packed = memory[start : start + size].view(
+        np.float32
+    )  # XLA is told of bytes by a type it knows
+    source = np.ascontiguousarray(array)
+    native.neuron_pack(
+        *given, ctypes.c_void_p(source.ctypes.data), ctypes.c_void_p(packed.ctypes.data)
+    )
+    return packed
+
+
+def call(kernel: str, shape: Shape, words: Sequence[int], operands: Sequence[Value]) -> jax.Array:
+    """The result of a kernel on arrays, as a part of what is being traced."""
+    result = jax.ShapeDtypeStruct(shape.dims, shape.numpy)
+    made: jax.Array = jax.ffi.ffi_call(kernel, result)(*operands, words=np.array(words, np.int64))
+    return made

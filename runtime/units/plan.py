@@ -1,0 +1,187 @@
+"""Which regions of a program run as one native kernel, and what is left to the interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neff.program import Function, Kind, Program, Region
+from runtime.kernels.kind import Value
+from runtime.units.contraction import Contraction, contraction, packed_words
+from runtime.units.native import call, pack
+from runtime.units.rows import row_code
+from runtime.units.tile import TileCode, tile_code
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A weight in the order in which a kernel reads it: made once, when a model is loaded."""
+
+    digest: str
+    contraction: Contraction
+
+    def make(self, array: np.ndarray) -> np.ndarray:
+        return pack(packed_words(self.contraction.words, True), self.contraction.pad_right(array))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Instructions that one call of a kernel computes; the last makes the only value read."""
+
+    result: int
+    members: tuple[int, ...]
+    kernel: str
+    words: tuple[int, ...]
+    operands: tuple[int, ...]
+    contraction: Contraction | None = None
+    packed: int | None = None  # which of the plan's packed weights is the second operand
+
+    def run(self, function: Function, values: Sequence[Value], packed: Sequence[Value]) -> Value:
+        """The value of the unit's last instruction."""
+        operands = [values[o] for o in self.operands]
+        if self.contraction is not None:
+            left = self.contraction.pad_left(values[self.contraction.left])
+            right = self.contraction.right
+            operands = [
+                left,
+                values[right] if self.packed is None else packed[self.packed],
+                *operands,
+            ]
+        return call(self.kernel, function.instructions[self.result].array, self.words, operands)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The units of a program's entry function by their result, and the values that are needed."""
+
+    units: Mapping[int, Unit]
+    packed: tuple[Packed, ...]
+    live: frozenset[int]
+    inputs: frozenset[int]  # numbers of the parameters that are read as they are
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan with its packed weights on the device."""
+
+    plan: Plan
+    packed: Sequence[Value]
+
+
+def plan(program: Program) -> Plan:
+    """A unit for each region that a native kernel can run."""
+    main = program.main
+    found: dict[int, Unit] = {}
+    packed: dict[Packed, int] = {}
+    ends = {r.members[-1] for r in program.regions} | set(_sources(main))
+    for region in program.regions:
+        made = _unit(program, region, ends, packed)
+        if made is not None:
+            found[made.result] = made
+    live = _live(main, found)
+    inputs = {main.instructions[p]["number"] for p in main.parameters if p in live}
+    return Plan(found, tuple(packed), frozenset(live), frozenset(inputs))
+
+
+def _sources(main: Function) -> list[int]:
+    return [p for p, i in main.numbered() if i.op in ("constant", "parameter")]
+
+
+def _unit(
+    program: Program, region: Region, ends: set[int], packed: dict[Packed, int]
+) -> Unit | None:
+    main = program.main
+    anchors = [p for p in region.members if main.instructions[p].op == region.anchor]
+    if region.anchor in ("dot", "convolution"):
+        return _contraction(program, region, anchors[0], ends, packed)
+    if region.anchor == "reduce":
+        code = row_code(program, region.members)
+        return None if code is None else _rows(region, code)
+    return None
+
+
+def _rows(region: Region, code: TileCode) -> Unit:
+    return Unit(region.members[-1], region.members, "neuron_rows", code.words, code.operands)
+
+
+def _contraction(
+    program: Program,
+    region: Region,
+    anchor: int,
+    ends: set[int],
+    packed: dict[Packed, int],
+) -> Unit | None:
+    main = program.main
+    members = set(region.members)
+
+    def reachable(position: int) -> bool:
+        # What is within another region may be computed by its kernel only. A value that several
+        # read is converted once.
+        i = main.instructions[position]
+        visible = all(o in ends or o in members for o in i.operands)
+        return visible and (i.op != "convert" or position in members)
+
+    found = contraction(main, anchor, reachable)
+    if found is None:
+        return None
+    before = _ancestors(main, anchor, members)
+    after = [p for p in region.members if p not in before]
+    code = tile_code(main, after, anchor, found.columns)
+    if code is None:
+        after = [anchor]
+        code = tile_code(main, after, anchor, found.columns)
+    if code is None:
+        return None
+    weight = _weight(program, found.right)
+    if weight is None and found.needs_weight:
+        return None
+    slot = None
+    if weight is not None:
+        slot = packed.setdefault(Packed(weight, found), len(packed))
+    words = (*packed_words(found.words, slot is not None), *code.words)
+    return Unit(after[-1], tuple(after), "neuron_contraction", words, code.operands, found, slot)
+
+
+def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
+    """The members that a value is made of."""
+    found: set[int] = set()
+    pending = [position]
+    while pending:
+        new = (set(main.instructions[pending.pop()].operands) & members) - found
+        found |= new
+        pending.extend(new)
+    return found
+
+
+def _weight(program: Program, position: int) -> str | None:
+    """The digest of the weight that a value is."""
+    i = program.main.instructions[position]
+    if i.op != "parameter":
+        return None
+    variable = program.inputs[i["number"]]
+    bound = variable.kind is Kind.WEIGHT and variable.weight is not None
+    return variable.weight.digest if bound and variable.weight is not None else None
+
+
+def _live(main: Function, units: Mapping[int, Unit]) -> set[int]:
+    """The values that are needed, from the results backwards."""
+    needed: set[int] = set()
+    pending = [*main.results]
+    while pending:
+        position = pending.pop()
+        if position in needed:
+            continue
+        needed.add(position)
+        unit = units.get(position)
+        pending.extend(main.instructions[position].operands if unit is None else reads(unit))
+    return needed
+
+
+def reads(unit: Unit) -> tuple[int, ...]:
+    """The values that a unit needs."""
+    if unit.contraction is None:
+        return unit.operands
+    right = () if unit.packed is not None else (unit.contraction.right,)
+    return (unit.contraction.left, *right, *unit.operands)
