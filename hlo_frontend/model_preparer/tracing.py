@@ -1,0 +1,102 @@
+"""Traces a model with torch.fx, in evaluation mode, keeping some modules whole."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import fx
+
+from hlo_frontend.model_preparer import modules
+from hlo_frontend.model_preparer.blame import explain
+
+
+class Tracer(fx.Tracer):
+    """torch.fx's tracer; what is excluded, and the modules that stand for functionals, stay whole.
+
+    Without arguments, as it is made when a prepared model is unpickled, nothing is excluded.
+    """
+
+    def __init__(
+        self,
+        excluded: Collection[torch.nn.Module] = (),
+        excluded_classes: Collection[Callable[..., Any]] = (),
+    ) -> None:
+        super().__init__()
+        self._excluded = {id(module) for module in excluded}
+        self._classes = tuple(excluded_classes)
+
+    def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
+        return (
+            self.is_excluded(m)
+            or type(m).__module__ == modules.__name__
+            or super().is_leaf_module(m, module_qualified_name)
+        )
+
+    def is_excluded(self, module: torch.nn.Module) -> bool:
+        return id(module) in self._excluded or type(module) in self._classes
+
+
+def trace(
+    model: torch.nn.Module, tracer: Tracer, concrete_args: Mapping[str, Any] | None
+) -> fx.Graph:
+    """The graph of the model. Raises a PrepareError where torch.fx cannot trace it."""
+    with in_eval_mode(model):
+        try:
+            return tracer.trace(model, concrete_args=dict(concrete_args) if concrete_args else None)
+        except Exception as error:
+            raise explain(error, model) from error
+
+
+@contextlib.contextmanager
+def in_eval_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Have every module of the model evaluate; afterwards each is in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def require_exclusions(
+    model: torch.nn.Module, excluded: object, excluded_classes: object
+) -> tuple[tuple[torch.nn.Module, ...], tuple[Callable[..., Any], ...]]:
+    """The modules and the classes to keep whole. Raises TypeError where they are something else."""
+    instances = _listed(excluded, "modules_to_exclude", torch.nn.Module, "modules")
+    classes = _listed(excluded_classes, "module_classes_to_exclude", type, "classes")
+    own = {id(module) for module in model.modules()}
+    for module in instances:
+        if id(module) not in own:
+            warnings.warn(
+                f"prepare_model: modules_to_exclude has a {type(module).__name__} that is not in "
+                "the model, which changes nothing",
+                stacklevel=3,
+            )
+    return instances, classes
+
+
+def _listed(value: object, name: str, kind: type, what: str) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise TypeError(
+            f"prepare_model: {name} must be a list of {what}, got {_shown(value)}\n"
+            f"  try: {name}=[...]"
+        )
+    for item in value:
+        if not isinstance(item, kind):
+            raise TypeError(f"prepare_model: {name} must hold {what}, got {_shown(item)}")
+    return tuple(value)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    kind = type(value).__name__
+    return f"a {kind} module" if isinstance(value, torch.nn.Module) else f"{value!r} ({kind})"
