@@ -6,10 +6,9 @@ import inspect
 import linecache
 import os
 import re
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 
 import torch
 from torch.fx.proxy import TraceError
@@ -26,31 +25,38 @@ _NOT_THE_USERS = tuple(
     for directory in (os.path.dirname(torch.__file__), os.path.dirname(__file__))
 )
 _CONSTRUCTORS = (
-    *("arange", "empty", "eye", "full", "linspace", "logspace", "ones", "rand", "randint"),
-    *("randn", "randperm", "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros"),
+    *("arange", "as_tensor", "empty", "eye", "full", "linspace", "logspace", "ones", "rand"),
+    *("randint", "randn", "randperm", "scalar_tensor", "tensor", "zeros"),
 )
-_WRAP = "move the code into a function of the module's top level, decorated with @torch.fx.wrap"
+_WRAP = "move the code into a function at the top level of {file}, decorated with @torch.fx.wrap"
+# A traced value seems to have every attribute, those too that announce an array in memory.
+_TRACED = re.compile(r"\b(Proxy|Attribute|__array\w*__|__cuda_array_interface__)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The user's line that was being traced, and the path of the module it belongs to."""
+    """The user's line that was being traced, the part that ran, and the module it belongs to."""
 
-    file: str
+    path: str
     line: int
     text: str
+    part: str
     layer: str
     parameters: tuple[str, ...]  # of the model, which concrete_args may name
 
     def __str__(self) -> str:
         layer = f", in layer {self.layer}" if self.layer else ""
-        return f"  from {os.path.basename(self.file)}:{self.line}{layer}\n    {self.text}"
+        return f"  from {self.file}:{self.line}{layer}\n    {self.text}"
 
-    def concrete(self) -> str:
-        """How to give the argument that the line names, or the first that may decide."""
-        words = re.findall(r"\w+", self.text)
-        named = [p for p in self.parameters if p in words] or [*self.parameters[1:], "flag"]
-        return f"prepare_model(model, concrete_args={{{named[0]!r}: True}})"
+    @property
+    def file(self) -> str:
+        return os.path.basename(self.path)
+
+    @property
+    def called(self) -> str:
+        """`sqrt` of `np.sqrt(x)`; empty where the part that ran is no call of a name."""
+        call = re.match(r"(?:\w+\.)*(\w+)\(", self.part)
+        return call[1] if call else ""
 
 
 def explain(error: Exception, model: torch.nn.Module) -> Exception:
@@ -59,85 +65,102 @@ def explain(error: Exception, model: torch.nn.Module) -> Exception:
     if where is None:
         return error
     for kind, applies, describe in _CASES:
-        if applies(error):
-            return kind(f"prepare_model: {describe(error, where)}")
+        if applies(error, where):
+            what, remedy = describe(where)
+            said = re.split(r"\.\s|\n", str(error))[0]
+            return kind(f"prepare_model: {what} ({said})\n{where}\n  try: {remedy}")
     error.add_note(f"prepare_model: torch.fx was tracing the model\n{where}")
     return error
 
 
-def _control_flow(error: Exception, where: Where) -> str:
+def _control_flow(where: Where) -> tuple[str, str]:
+    decides = re.findall(r"\w+", where.part)
+    named = [p for p in where.parameters if p in decides] or [*where.parameters, "flag"]
     return (
-        "a branch or a loop must not depend on what the inputs hold, got one that does "
-        f"(torch.fx: {_first_line(error)})\n{where}\n"
-        f"  try: {where.concrete()} for an argument that never changes, else {_WRAP}"
+        f"which way the model goes must not depend on its inputs, got `{where.part}`",
+        f"prepare_model(model, concrete_args={{{named[-1]!r}: ...}}) if that argument never "
+        f"changes, else {_WRAP.format(file=where.file)}",
     )
 
 
-def _length(error: Exception, where: Where) -> str:
+def _length(where: Where) -> tuple[str, str]:
     return (
-        f"the length of a traced value is not known while tracing (torch.fx: {_first_line(error)})"
-        f"\n{where}\n  try: torch.fx.wrap('len') at the top level of {_module(where)}"
+        f"the length of a traced value is not known, got `{where.part}`",
+        f"torch.fx.wrap('len') at the top level of {where.file}",
     )
 
 
-def _constructor(error: Exception, where: Where) -> str:
+def _constructor(where: Where) -> tuple[str, str]:
     return (
-        "the arguments of a tensor's constructor must be known while tracing, got ones that "
-        f"depend on the inputs ({_first_line(error)})\n{where}\n"
-        f"  try: constants, as in torch.arange(10), or {_WRAP}"
+        f"a tensor's constructor must be given constants, got `{where.part}`",
+        f"constants, as in torch.arange(10), or {_WRAP.format(file=where.file)}",
     )
 
 
-def _foreign(error: Exception, where: Where) -> str:
+def _foreign(where: Where) -> tuple[str, str]:
+    wrap = f"torch.fx.wrap({where.called!r}) at the top level of {where.file}, or "
+    exclude = (
+        f", or prepare_model(model, modules_to_exclude=[model.get_submodule({where.layer!r})])"
+    )
     return (
-        "a function that is not torch's cannot be given a traced value "
-        f"({_first_line(error)})\n{where}\n"
-        f"  try: torch.fx.wrap('NAME OF THE FUNCTION') at the top level of {_module(where)}, "
-        "or modules_to_exclude=[the module that calls it]"
+        f"a function that is not torch's cannot take a traced value, got `{where.part}`",
+        (wrap if where.called else "")
+        + _WRAP.format(file=where.file)
+        + (exclude if where.layer else ""),
     )
 
 
-def _is_constructor(error: Exception) -> bool:
-    name = re.match(r"\w+", str(error))
-    return _names_a_proxy(error) and name is not None and name[0] in _CONSTRUCTORS
-
-
-def _names_a_proxy(error: Exception) -> bool:
-    return isinstance(error, TypeError) and re.search(r"\bProxy\b", str(error)) is not None
+def _cannot_take_a_proxy(error: Exception, where: Where) -> bool:
+    return isinstance(error, TypeError | ValueError) and bool(_TRACED.search(str(error)))
 
 
 _CASES: tuple[
-    tuple[type[PrepareError], Callable[[Exception], bool], Callable[[Exception, Where], str]],
+    tuple[
+        type[PrepareError], Callable[[Exception, Where], bool], Callable[[Where], tuple[str, str]]
+    ],
     ...,
 ] = (
-    (ControlFlowError, lambda error: isinstance(error, TraceError), _control_flow),
-    (UntraceableLengthError, lambda error: "'len' is not supported" in str(error), _length),
-    (UntraceableCallError, _is_constructor, _constructor),
-    (UntraceableCallError, _names_a_proxy, _foreign),
+    (ControlFlowError, lambda e, w: isinstance(e, TraceError), _control_flow),
+    (UntraceableLengthError, lambda e, w: "'len' is not supported" in str(e), _length),
+    (
+        UntraceableCallError,
+        lambda e, w: _cannot_take_a_proxy(e, w) and w.called in _CONSTRUCTORS,
+        _constructor,
+    ),
+    (UntraceableCallError, _cannot_take_a_proxy, _foreign),
 )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _module(where: Where) -> str:
-    return os.path.basename(where.file)
-
-
 def _where(error: Exception, model: torch.nn.Module) -> Where | None:
-    frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if _is_user(f)]
-    if not frames:
+    steps = [step for step in _steps(error.__traceback__) if _is_user(step.tb_frame)]
+    if not steps:
         return None
-    frame, line = frames[-1]
-    file = frame.f_code.co_filename
+    last = steps[-1]
+    frame, line = last.tb_frame, last.tb_lineno
+    text = linecache.getline(frame.f_code.co_filename, line, frame.f_globals)
     return Where(
-        file,
+        frame.f_code.co_filename,
         line,
-        linecache.getline(file, line, frame.f_globals).strip(),
-        _layer((f for f, _ in reversed(frames)), model),
+        text.strip(),
+        _part(last, text),
+        _layer((step.tb_frame for step in reversed(steps)), model),
         tuple(inspect.signature(model.forward).parameters),
     )
+
+
+def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _part(step: TracebackType, text: str) -> str:
+    """The expression that ran; the whole line where Python does not know, or it is on several."""
+    positions = list(step.tb_frame.f_code.co_positions())
+    line, end_line, start, end = positions[step.tb_lasti // 2]
+    if line == end_line == step.tb_lineno and start is not None:
+        return text.encode()[start:end].decode()
+    return text.strip()
 
 
 def _is_user(frame: FrameType) -> bool:

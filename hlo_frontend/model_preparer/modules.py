@@ -171,8 +171,8 @@ class DynamicConv2d(torch.nn.Module):
 class CustomSiLU(torch.nn.Module):
     """`torch.nn.SiLU` whose sigmoid and multiplication are modules, `sigmoid` and `mul`.
 
-    Where either has a hook or was replaced, both are called. Where nobody looks, the result is
-    that of `torch.nn.functional.silu`, from which the product differs in the last bit.
+    Both are called where somebody looks: a tracer, a hook of theirs, or who replaced one. Else the
+    result is that of `torch.nn.functional.silu`, from which the product differs in the last bit.
     """
 
     def __init__(self, inplace: bool = False) -> None:
@@ -190,7 +190,8 @@ class CustomSiLU(torch.nn.Module):
     def _is_plain(self) -> bool:
         children = self._modules.values()
         kinds = [type(child) for child in children]
-        return kinds == [torch.nn.Sigmoid, Multiply] and not any(map(_has_hooks, children))
+        replaced = kinds != [torch.nn.Sigmoid, Multiply]
+        return not (replaced or torch.jit.is_tracing() or any(map(_has_hooks, children)))
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""

@@ -70,7 +70,7 @@ class Rewrite:
         except Keep as reason:
             self._kept.append(Change(node.name, old, f"stays: {reason}"))
             return
-        scope = self._tracer.node_name_to_scope[node.name][0]
+        scope = self._tracer.scope_of(node)
         name = f"module_{node.name}"
         if new.training is None:
             new.module.train(self._model.get_submodule(scope).training)
@@ -79,23 +79,28 @@ class Rewrite:
 
     def _unroll(self, node: fx.Node, target: str) -> None:
         parent, _, child = target.rpartition(".")
-        module = independent_copy(self._prepared.get_submodule(target))
+        original = self._model.get_submodule(target)
+        module = self._opened(original) or independent_copy(original)
         name = f"module_{child}_{node.name.rpartition('_')[2]}"
         path = self._call(node, _join(parent, name), module, node.args, dict(node.kwargs))
-        self._open_silu(path, node.name)
         tied = ", tied" if next(module.parameters(), None) is not None else ""
         new = f"{path} ({type(module).__name__}{tied})"
         self._changes.append(Change(node.name, f"{target}, called again", new))
 
     def _open_silu(self, path: str, node: str) -> None:
-        """Have a SiLU be one whose parts are modules, unless the user's own module would change."""
         parent, _, child = path.rpartition(".")
-        module = self._prepared.get_submodule(path)
-        kept = self._tracer.is_excluded(module) or not self._is_ours(parent)
-        if type(module) is torch.nn.SiLU and not kept:
-            opened = CustomSiLU(module.inplace).train(module.training)
+        opened = self._opened(self._prepared.get_submodule(path))
+        if opened is not None and self._is_ours(parent):
             self._prepared.get_submodule(parent).add_module(child, opened)
             self._changes.append(Change(node, "SiLU", f"{path} (CustomSiLU)"))
+
+    def _opened(self, module: torch.nn.Module) -> CustomSiLU | None:
+        """A SiLU whose parts are modules, for one that is not excluded."""
+        if type(module) is not torch.nn.SiLU or self._tracer.is_excluded(module):
+            return None
+        opened = CustomSiLU(module.inplace)
+        opened.train(module.training)
+        return opened
 
     def _call(
         self,

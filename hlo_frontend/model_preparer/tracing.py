@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -36,6 +38,10 @@ class Tracer(fx.Tracer):
             or super().is_leaf_module(m, module_qualified_name)
         )
 
+    def scope_of(self, node: fx.Node) -> str:
+        """The path of the module whose forward made the node; the root's where nothing ran."""
+        return self.node_name_to_scope.get(node.name, ("", None))[0]
+
     def is_excluded(self, module: torch.nn.Module) -> bool:
         return id(module) in self._excluded or type(module) in self._classes
 
@@ -44,11 +50,33 @@ def trace(
     model: torch.nn.Module, tracer: Tracer, concrete_args: Mapping[str, Any] | None
 ) -> fx.Graph:
     """The graph of the model. Raises a PrepareError where torch.fx cannot trace it."""
+    if isinstance(model, fx.GraphModule) and not concrete_args and _is_traced(model, tracer):
+        return copy.deepcopy(model.graph)  # tracing it again would number its nodes anew
     with in_eval_mode(model):
         try:
-            return tracer.trace(model, concrete_args=dict(concrete_args) if concrete_args else None)
+            graph = tracer.trace(model, dict(concrete_args) if concrete_args else None)
         except Exception as error:
             raise explain(error, model) from error
+    _default_to(graph, concrete_args or {})
+    return graph
+
+
+def _default_to(graph: fx.Graph, concrete_args: Mapping[str, Any]) -> None:
+    """Let a call leave out the arguments that were fixed: torch.fx keeps the model's defaults."""
+    for node in reversed([n for n in graph.nodes if n.op == "placeholder"]):
+        name = re.sub(r"_\d+$", "", str(node.target))
+        if str(node.target) not in concrete_args and isinstance(
+            concrete_args.get(name), bool | int | float | str
+        ):
+            node.args = (concrete_args[name],)
+        elif not node.args:
+            return  # in Python no default may follow
+
+
+def _is_traced(model: fx.GraphModule, tracer: Tracer) -> bool:
+    """Whether the graph calls only modules that stay whole."""
+    called = (str(node.target) for node in model.graph.nodes if node.op == "call_module")
+    return all(tracer.is_leaf_module(model.get_submodule(path), path) for path in called)
 
 
 @contextlib.contextmanager
