@@ -40,14 +40,6 @@ def _named(*names: str) -> Callable[[Call], Call]:
     return lambda call: call.named(*names)
 
 
-def _listed(call: Call) -> Call:
-    """`x.sum(1, 2)`: only a method takes the dimensions one by one, and then nothing else."""
-    tensor, *rest = call.args
-    if len(rest) > 1 and all(type(dim) is int for dim in rest):
-        return Call((tensor, tuple(rest)), call.kwargs, call.tensor_of)
-    return call
-
-
 def _with_indices(call: Call) -> Call:
     return Call(call.args[:6], {**call.kwargs, "return_indices": True}, call.tensor_of)
 
@@ -86,8 +78,7 @@ STATEFUL: tuple[tuple[Rule, tuple[Target, ...]], ...] = (
 STATELESS: tuple[tuple[Rule, tuple[Target, ...]], ...] = (
     (Forward(m.ScaledDotProductAttention), (F.scaled_dot_product_attention,)),
     (Forward(m.Pad), (F.pad,)),
-    (Forward(m.Sum), (torch.sum,)),
-    (Forward(m.Sum, _listed), ("sum",)),
+    (Forward(m.Sum), (torch.sum, "sum")),
     (Forward(m.Add), (torch.add, operator.add, "add")),
     (Forward(m.Subtract), (torch.sub, torch.subtract, operator.sub, "sub", "subtract")),
     (Forward(m.Multiply), (torch.mul, operator.mul, "mul")),
@@ -117,8 +108,7 @@ STATELESS: tuple[tuple[Rule, tuple[Target, ...]], ...] = (
         Forward(m.GroupNorm, _named("input", "num_groups", "weight", "bias", "eps", "")),
         (torch.group_norm,),
     ),
-    (Forward(m.Mean), (torch.mean,)),
-    (Forward(m.Mean, _listed), ("mean",)),
+    (Forward(m.Mean), (torch.mean, "mean")),
     (Forward(m.Pow), (torch.pow, operator.pow, "pow")),
     (Forward(m.Where), (torch.where,)),
     (Forward(m.Where, _named("input", "condition", "other")), ("where",)),

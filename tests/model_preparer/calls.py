@@ -81,7 +81,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("F.pad(x, (1, 1, 1, 1), 'reflect')", "F.pad(x, pad=(0, 1, 1, 0), mode='circular')"),
     ),
     ("sum", "Sum", ("torch.sum(x)", "torch.sum(x, 1)", "torch.sum(x, dim=(1, 2), keepdim=True)")),
-    ("sum", "Sum", ("x.sum()", "x.sum(1, 2)", "x.sum((1, 2), True)", "x.sum(dim=-1)")),
+    ("sum", "Sum", ("x.sum()", "x.sum(1, True)", "x.sum((1, 2), True)", "x.sum(dim=-1)")),
     ("sum", "Sum", ("x.sum(axis=1)", "x.sum(dtype=torch.float64)")),
     ("add", "Add", ("x + y", "1 + x", "x + 1", "torch.add(x, y)", "torch.add(x, y, alpha=2)")),
     (
@@ -148,7 +148,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("group_norm", "GroupNorm", ("torch.group_norm(x, 4, None, self.bias, 0.1, False)",)),
     ("group_norm", "GroupNorm", ("torch.group_norm(x, num_groups=2)",)),
-    ("mean", "Mean", ("torch.mean(x)", "torch.mean(x, (2, 3))", "x.mean(1, 2)", "x.mean()")),
+    ("mean", "Mean", ("torch.mean(x)", "torch.mean(x, (2, 3))", "x.mean(1, True)", "x.mean()")),
     ("mean", "Mean", ("x.mean([2, 3])", "torch.mean(x, dim=1)", "x.mean(dim=1, keepdim=True)")),
     ("pow", "Pow", ("x**2", "2**x", "y**x", "torch.pow(x, 2)", "torch.pow(2, x)")),
     ("pow", "Pow", ("x.pow(3)", "x.pow(exponent=2)", "torch.pow(y, exponent=x)")),
