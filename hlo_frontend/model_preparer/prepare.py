@@ -40,9 +40,7 @@ def prepare_model(
             f"prepare_model: model must be a torch.nn.Module, got {type(model).__name__}"
         )
     tracer = Tracer(*require_exclusions(model, modules_to_exclude, module_classes_to_exclude))
-    graph = trace(model, tracer, concrete_args)
-    prepared = fx.GraphModule(model, graph, type(model).__name__)
-    prepared.training = False
+    prepared = trace(model, tracer, concrete_args)
     report = Rewrite(prepared, model, tracer).run()
     _take_modes(prepared, model)
     prepared.graph.lint()

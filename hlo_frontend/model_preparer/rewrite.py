@@ -56,8 +56,9 @@ class Rewrite:
                 if target in called:
                     self._unroll(node, target)
                 called.setdefault(target, node.name)
-        for target, name in called.items():
-            self._open_silu(target, name)
+        for path, module in list(self._prepared.named_modules(remove_duplicate=False)):
+            if type(module) is torch.nn.SiLU and path in called:
+                self._open_silu(path, module, called[path])
         return Report(tuple(self._changes), tuple(self._kept))
 
     def _replace_function(self, node: fx.Node) -> None:
@@ -87,9 +88,9 @@ class Rewrite:
         new = f"{path} ({type(module).__name__}{tied})"
         self._changes.append(Change(node.name, f"{target}, called again", new))
 
-    def _open_silu(self, path: str, node: str) -> None:
+    def _open_silu(self, path: str, module: torch.nn.Module, node: str) -> None:
         parent, _, child = path.rpartition(".")
-        opened = self._opened(self._prepared.get_submodule(path))
+        opened = self._opened(module)
         if opened is not None and self._is_ours(parent):
             self._prepared.get_submodule(parent).add_module(child, opened)
             self._changes.append(Change(node, "SiLU", f"{path} (CustomSiLU)"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import fx
 
 from hlo_frontend.model_preparer import modules
 from hlo_frontend.model_preparer.blame import explain
+from hlo_frontend.restore import unchanged
 
 
 class Tracer(fx.Tracer):
@@ -48,16 +48,27 @@ class Tracer(fx.Tracer):
 
 def trace(
     model: torch.nn.Module, tracer: Tracer, concrete_args: Mapping[str, Any] | None
-) -> fx.Graph:
-    """The graph of the model. Raises a PrepareError where torch.fx cannot trace it."""
+) -> fx.GraphModule:
+    """The model as a graph module. Raises a PrepareError where torch.fx cannot trace it.
+
+    What tracing leaves in the model is taken back: constants that torch.fx puts there, and what a
+    model keeps of its computations, which are values of the graph.
+    """
+    with unchanged(list(model.modules())):
+        for module in model.modules():  # their `train` may do more than that
+            module.training = False
+        graph = _graph(model, tracer, dict(concrete_args or {}))
+        return fx.GraphModule(model, graph, type(model).__name__)
+
+
+def _graph(model: torch.nn.Module, tracer: Tracer, concrete_args: dict[str, Any]) -> fx.Graph:
     if isinstance(model, fx.GraphModule) and not concrete_args and _is_traced(model, tracer):
         return copy.deepcopy(model.graph)  # tracing it again would number its nodes anew
-    with in_eval_mode(model):
-        try:
-            graph = tracer.trace(model, dict(concrete_args) if concrete_args else None)
-        except Exception as error:
-            raise explain(error, model) from error
-    _default_to(graph, concrete_args or {})
+    try:
+        graph = tracer.trace(model, concrete_args or None)
+    except Exception as error:
+        raise explain(error, model) from error
+    _default_to(graph, concrete_args)
     return graph
 
 
@@ -77,19 +88,6 @@ def _is_traced(model: fx.GraphModule, tracer: Tracer) -> bool:
     """Whether the graph calls only modules that stay whole."""
     called = (str(node.target) for node in model.graph.nodes if node.op == "call_module")
     return all(tracer.is_leaf_module(model.get_submodule(path), path) for path in called)
-
-
-@contextlib.contextmanager
-def in_eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Have every module of the model evaluate; afterwards each is in the mode it was in."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def require_exclusions(
