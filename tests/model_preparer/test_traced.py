@@ -64,9 +64,14 @@ def test_names_are_layers_of_the_hlo(traced):
 
 
 def test_names_are_shown(traced, capsys):
-    assert main(["show", str(traced[-1] / "graph.hlo"), "--depth", "3"]) == 0
+    """A layer of one instruction is not folded: its instruction is listed where it is asked for."""
+    file = str(traced[-1] / "graph.hlo")
+    assert main(["show", file, "--depth", "3"]) == 0
     shown = capsys.readouterr().out
-    assert all(layer in shown for layer in LAYERS)
+    assert all(f"▸ {layer} " in shown for layer in LAYERS if not layer.startswith("act"))
+    for layer, operation in (("act.sigmoid", "logistic("), ("act.mul", "multiply(")):
+        assert main(["show", file, "--layer", layer]) == 0
+        assert operation in capsys.readouterr().out
 
 
 def test_names_are_layers_of_the_accuracy_report(traced):
