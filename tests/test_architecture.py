@@ -19,6 +19,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "hlo_frontend/hlo": (("hlo_frontend.hlo",), set()),
     "hlo_frontend/capture": (("hlo_frontend",), {"torch", "torch_xla"}),
     "hlo_frontend/inspect": (("hlo_frontend.hlo", "hlo_frontend.inspect"), set()),
+    "hlo_frontend/model_preparer": (
+        ("hlo_frontend.model_preparer", "hlo_frontend.restore"),
+        {"torch"},
+    ),
     "neff": (
         ("hlo_frontend.files", "hlo_frontend.hlo", "hlo_frontend.inspect", "neff"),
         set(),

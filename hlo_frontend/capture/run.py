@@ -21,7 +21,6 @@ from hlo_frontend.capture.finish import Finished, finish
 from hlo_frontend.capture.function_mode import FunctionMode
 from hlo_frontend.capture.lifting import lifted
 from hlo_frontend.capture.operator_mode import OperatorMode
-from hlo_frontend.capture.restore import unchanged
 from hlo_frontend.capture.result import Capture, State, TensorSpec
 from hlo_frontend.capture.script import expose_tensors, outermost
 from hlo_frontend.capture.session import Session
@@ -36,6 +35,7 @@ from hlo_frontend.capture.structure import (
 )
 from hlo_frontend.capture.tracing import said_to_trace, without_fast_path
 from hlo_frontend.errors import CaptureError
+from hlo_frontend.restore import unchanged
 
 _LOCK = threading.RLock()  # torch_xla keeps its graph in globals
 _BEHAVES_DIFFERENTLY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)

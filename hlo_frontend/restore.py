@@ -32,7 +32,7 @@ def unchanged(objects: Iterable[object]) -> Iterator[None]:
 def _save(value: Any, saved: dict[int, tuple[Any, Any]]) -> None:
     if type(value) not in _CONTAINERS or id(value) in saved:
         return
-    saved[id(value)] = (value, value.copy())
+    saved[id(value)] = (value, value.copy() if value else ())  # most are empty: hooks of layers
     if type(value) is set:
         return
     for child in value.values() if isinstance(value, dict) else value:
@@ -42,6 +42,8 @@ def _save(value: Any, saved: dict[int, tuple[Any, Any]]) -> None:
 def _same(now: Any, before: Any) -> bool:
     if len(now) != len(before):
         return False
+    if not now:
+        return True
     if isinstance(now, set):
         return now == before
     pairs = zip(now, before, strict=True)

@@ -1,0 +1,1 @@
+"""A model's graph made explicit: functions and reused modules become named modules."""
