@@ -53,8 +53,16 @@ def analyze(
     Source: AWS Neuron documentation, PyTorch Neuron analyze API for inference.
     """
     _require_arguments(func, max_workers)
-    folder = _folder(compiler_workdir) if not cleanup else None
+    folder = work_folder(compiler_workdir) if not cleanup else None
     calls = [c for c in _traced(func, example_inputs) if c.kind not in additional_ignored_ops]
+    return _report(calls, check_calls(calls, folder, max_workers))
+
+
+def check_calls(
+    calls: Sequence[Call], folder: Path | None, max_workers: int
+) -> list[tuple[str, str]]:
+    """The verdict of each call, where it fails and why; the HLO of each distinct one goes to
+    `folder`."""
     jobs: dict[str, dict[str, Any]] = {}
     keys = []
     for call in calls:
@@ -63,7 +71,7 @@ def analyze(
         file = _file(folder, len(jobs), call.kind) if keys[-1] not in jobs else ""
         jobs.setdefault(keys[-1], job | {"file": file})
     verdicts = dict(zip(jobs, check_all(list(jobs.values()), max_workers), strict=True))
-    return _report(calls, [verdicts[key] for key in keys])
+    return [verdicts[key] for key in keys]
 
 
 def _require_arguments(func: object, max_workers: object) -> None:
@@ -81,7 +89,7 @@ def _traced(func: Callable[..., Any], example_inputs: Any) -> list[Call]:
     return operators_of(func, arguments)
 
 
-def _folder(compiler_workdir: str | None) -> Path | None:
+def work_folder(compiler_workdir: str | None) -> Path | None:
     if compiler_workdir is None:
         return None
     folder = Path(compiler_workdir).absolute()
