@@ -361,5 +361,5 @@ def _is_one_number(value: Any) -> bool:
     if not _is_tensor(value):
         return True
     if value.node().kind() == "prim::Constant":
-        return value.toIValue().dim() == 0
+        return getattr(value.toIValue(), "ndim", 0) == 0  # it may be a number
     return True  # made by a scalar, as all of its inputs are

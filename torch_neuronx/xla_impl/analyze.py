@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from torch_neuronx.version import __version__
-from torch_neuronx.xla_impl.operator_check import LOWERING, describe
-from torch_neuronx.xla_impl.operators import Call, operators_of
+
+if TYPE_CHECKING:  # loading a model needs none of what a check needs
+    from torch_neuronx.xla_impl.operators import Call
 
 logger = logging.getLogger("Neuron")
 
@@ -63,6 +64,8 @@ def check_calls(
 ) -> list[tuple[str, str]]:
     """The verdict of each call, where it fails and why; the HLO of each distinct one goes to
     `folder`."""
+    from torch_neuronx.xla_impl.operator_check import describe
+
     jobs: dict[str, dict[str, Any]] = {}
     keys = []
     for call in calls:
@@ -84,6 +87,8 @@ def _require_arguments(func: object, max_workers: object) -> None:
 
 
 def _traced(func: Callable[..., Any], example_inputs: Any) -> list[Call]:
+    from torch_neuronx.xla_impl.operators import operators_of
+
     single = isinstance(example_inputs, torch.Tensor | dict)
     arguments = (example_inputs,) if single else tuple(example_inputs)
     return operators_of(func, arguments)
@@ -119,6 +124,8 @@ def check_all(jobs: Sequence[dict[str, Any]], max_workers: int) -> list[tuple[st
 
 def _check_share(jobs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """Check jobs in one process after the other: the job that ends a process has failed."""
+    from torch_neuronx.xla_impl.operator_check import LOWERING
+
     verdicts: list[tuple[str, str]] = []
     while len(verdicts) < len(jobs):
         lines = "".join(f"{json.dumps(job)}\n" for job in jobs[len(verdicts) :])
