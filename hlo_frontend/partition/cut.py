@@ -24,10 +24,12 @@ EVERY = Policy()  # keeps every segment
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What runs between two changes of side: the nodes, and how many of each kind."""
+    """What runs between two changes of side: the nodes, how many of each kind with the constants
+    and attributes they take, and how many operators that is."""
 
     side: Side
     nodes: tuple[int, ...]
+    size: int
     kinds: dict[str, int]
 
 
@@ -135,7 +137,8 @@ def _parts(roles: Roles, levels: Levels) -> tuple[Part, ...]:
     for _, side in sorted(found, key=lambda key: key[0]):
         nodes = tuple(found[_, side])
         kinds = Counter(roles.nodes[n].kind() for n in reached(roles, nodes))
-        parts.append(Part(side, nodes, dict(kinds)))
+        size = sum(_counts(roles, n) for n in nodes)
+        parts.append(Part(side, nodes, size, dict(kinds)))
     return tuple(parts)
 
 
