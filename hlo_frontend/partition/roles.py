@@ -283,7 +283,7 @@ class _Finder:
         if kind not in UNPACKERS and node.schema() == "(no schema)":
             return False
         results = list(node.outputs())
-        if not results or kind in _SHAPED_BY_DATA or any(u in self.loose for u in needed):
+        if not results or self._is_loose(node, needed):
             return False
         if kind in UNPACKERS and needed[0] not in self.held:
             return False
@@ -328,11 +328,10 @@ def _picks_by_data(node: Node) -> bool:
 
 
 def _element_kind(value: Any) -> str:
-    kind = value.type()
-    dtype = kind.dtype() if hasattr(kind, "dtype") else None
-    if dtype is None and kind.kind() == "TensorType":
-        return "torch.bool"  # not known, so it may be a mask
-    return str(dtype)
+    if not _is_tensor(value):  # None: a dimension that is left whole
+        return ""
+    dtype = value.type().dtype()
+    return "torch.bool" if dtype is None else str(dtype)  # not known: it may be a mask
 
 
 def _is_tensor(value: Any) -> bool:

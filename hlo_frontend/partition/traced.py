@@ -96,11 +96,24 @@ def trace_graph(func: Callable[..., Any], example_inputs: Any, **keywords: Any) 
         )
     torch._C._jit_pass_remove_mutation(graph)  # type: ignore[attr-defined]
     hoist_attributes(graph)
+    _type_attributes(graph, module)
     forward_elements(graph)
     torch._C._jit_pass_dce(graph)
     roles = find_roles(graph)
     name = display_name(func)
     return Traced(module, graph, inputs, roles, _sites(graph, roles, name), name)
+
+
+def _type_attributes(graph: Any, module: torch.jit.ScriptModule) -> None:
+    """Give the tensors that a graph reads from its module the types that they have there: whether
+    an index is a mask decides where it can run."""
+    held: dict[int, Any] = {next(iter(graph.inputs())).unique(): module}
+    for node in graph.nodes():
+        if node.kind() == "prim::GetAttr" and node.input().unique() in held:
+            value = getattr(held[node.input().unique()], node.s("name"))
+            held[node.output().unique()] = value
+            if isinstance(value, torch.Tensor):
+                node.output().setType(torch._C.TensorType.create_from_tensor(value))
 
 
 def _sites(graph: Any, roles: Roles, name: str) -> tuple[Site, ...]:

@@ -14,10 +14,7 @@ Tensors = list[torch.Tensor]
 
 @torch.jit.script
 def branching(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    if bool(x.sum() > y.sum()):
-        z = x - y
-    else:
-        z = y * 2
+    z = x - y if bool(x.sum() > y.sum()) else y * 2
     parts: list[torch.Tensor] = []
     for n in range(2):
         parts.append(z + n)
