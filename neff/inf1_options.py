@@ -74,7 +74,11 @@ def parse_inf1_options(arguments: str | Sequence[str] | None) -> CompileOptions:
     name, fast = given.pop("fast_math", ("all", True))
     cast = CASTS[given.pop("fp32_cast", name)]
     relayout = cast.transposed if fast else "none"
-    types = {"auto_cast": cast.where, "auto_cast_type": cast.type, "relayout": relayout}
+    types: dict[str, Any] = {
+        "auto_cast": cast.where,
+        "auto_cast_type": cast.type,
+        "relayout": relayout,
+    }
     return CompileOptions(target=TARGET, **types, **given, ignored=tuple(ignored))
 
 
@@ -118,7 +122,8 @@ def _fast_math(flag: str, values: list[str]) -> dict[str, Any]:
     speeds = {fast for _, fast in map(FAST_MATH.__getitem__, values)} - {None}
     if len(casts) > 1 or len(speeds) > 1:
         raise OptionError(
-            f"compiler_args: the words of {flag} must not exclude each other, got {' '.join(values)}"
+            f"compiler_args: the words of {flag} must not exclude each other, "
+            f"got {' '.join(values)}"
         )
     return {"fast_math": ((*casts, "all")[0], (*speeds, True)[0])}
 

@@ -142,4 +142,3 @@ def main(name: str) -> None:
     (folder / METANEFF).write_bytes(compiled.metaneff)
     rows = [dataclasses.astuple(record) for record in compiled.stages]
     (folder / RECORDS).write_text(json.dumps(rows))
-

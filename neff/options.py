@@ -7,6 +7,7 @@ import shlex
 from collections import deque
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 from neff.errors import OptionError
 
@@ -132,7 +133,7 @@ def parse_options(arguments: str | Sequence[str] | None) -> CompileOptions:
     Raises OptionError for what is not documented, naming the nearest option or the choices.
     """
     remaining = deque(words(arguments))
-    chosen: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
     ignored: list[tuple[str, ...]] = []
     while remaining:
         word = remaining.popleft()

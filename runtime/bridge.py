@@ -155,7 +155,9 @@ class Handle:
 
     def _load_in_background(self, where: Placement) -> None:
         """Load, or move what is being loaded, in a thread."""
-        cores = self._cores(where)  # now, so that models take their turns in the order of their loads
+        cores = self._cores(
+            where
+        )  # now, so that models take their turns in the order of their loads
         before = self._background
         self._background = in_background(
             "neuron-load", lambda: _loaded_or_moved(self._file, before, cores)

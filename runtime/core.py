@@ -223,7 +223,9 @@ _lock = threading.Lock()
 def machine(target: str = "") -> Machine:
     """The machine of this process; the environment is read when it is first asked for.
 
-    Where the environment asks for no instance type, it is then one that runs `target`. Raises NeuronRuntimeError where the cores cannot be had, and in a process forked from one that
+    Where the environment asks for no instance type, it is then one that runs `target`.
+
+    Raises NeuronRuntimeError where the cores cannot be had, and in a process forked from one that
     had initialized the runtime.
     """
     global _machine, _started

@@ -1,4 +1,4 @@
-"""A model on one NeuronCore, or on the cores of a pipeline: its share of the core's memory, its state, and how it is run there."""
+"""A model on one NeuronCore, or on the cores of a pipeline: its memory and state, how it is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from runtime.input_dump import dump_inputs
 from runtime.logs import Level, log
 from runtime.settings import is_set, number, setting, switched_on
 from runtime.status import NeuronRuntimeError, Status
-
 
 Cores = tuple[NeuronCore, ...]  # those that an execution takes at once
 

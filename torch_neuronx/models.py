@@ -51,7 +51,7 @@ def cores_at_once(models: Iterable[NeuronModel]) -> int:
     """The most NeuronCores that one of the models takes at once: a pipeline takes several."""
     from neff.header import read_header
 
-    headers = [read_header(memoryview(model.neff().numpy())) for model in models]
+    headers = [read_header(model.neff().numpy().data) for model in models]
     return max((header.num_tpb for header in headers), default=1)
 
 

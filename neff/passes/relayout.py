@@ -29,9 +29,7 @@ class Relayout:
         weights = {n for n, v in enumerate(program.inputs) if v.kind is Kind.WEIGHT}
         main = program.main
         held = {p for p, i in main.numbered() if i.op == "parameter" and i["number"] in weights}
-        functions = [
-            self.rewrite(f, held if f is main else frozenset()) for f in program.functions
-        ]
+        functions = [self.rewrite(f, held if f is main else frozenset()) for f in program.functions]
         return replace(program, functions=tuple(functions))
 
     def rewrite(self, function: Function, held: set[int] | frozenset[int]) -> Function:
@@ -65,6 +63,4 @@ def _is_f32(shape: AnyShape) -> bool:
 
 def _is_read_short(readers: Sequence[Instruction], is_result: bool) -> bool:
     """Whether every reader converts what it reads to 16 bits or fewer."""
-    return not is_result and all(
-        r.op == "convert" and r.array.element.bits <= 16 for r in readers
-    )
+    return not is_result and all(r.op == "convert" and r.array.element.bits <= 16 for r in readers)

@@ -1,4 +1,4 @@
-"""The options of `neuron-cc`, what they mean for numbers, and the cores a program is spread over."""
+"""The options of `neuron-cc`: what they mean for numbers, and for the cores of a program."""
 
 from __future__ import annotations
 

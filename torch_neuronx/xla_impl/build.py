@@ -71,7 +71,7 @@ def build(
     compiler: Callable[..., Compiled] = compile_module,
     wrapper: type[NeuronModule] = NeuronModule,
 ) -> torch.jit.ScriptModule:
-    """Capture a callable, compile it by `compiler`, load it, and put it in a `wrapper`, scripted."""
+    """Capture a callable, compile it by `compiler`, load it, and script a `wrapper` of it."""
     start = time.perf_counter()
     captured = capture(func, example_inputs, input_output_aliases=input_output_aliases)
     _report(PassRecord("capture", time.perf_counter() - start, _size(captured), True))
