@@ -289,6 +289,23 @@ def test_numbers_and_shapes_that_depend_on_data_stay():
     assert kinds(made.cpu) == ["aten::index", "aten::mul"]
 
 
+class Picking(nn.Module):
+    """Takes places out of its input, which a buffer lists, or is a mask of."""
+
+    def __init__(self, places):
+        super().__init__()
+        self.register_buffer("places", places)
+
+    def forward(self, x):
+        return x[:, self.places] * 2
+
+
+def test_places_in_a_buffer_and_a_mask():
+    assert not check(Picking(torch.tensor([2, 0])), torch.rand(2, 3)).cpu
+    made = check(Picking(torch.tensor([True, False, True])), torch.rand(2, 3))
+    assert kinds(made.cpu) == ["aten::index", "aten::mul"]
+
+
 def test_a_segment_without_inputs_is_none():
     made = check(lambda x: (torch.zeros(3) + 1, torch.sin(x)), torch.rand(2), cpu={"aten::sin"})
     assert not made.segments

@@ -179,8 +179,8 @@ def test_the_alias_and_its_modules():
         "assert torch.neuron is torch_neuron\n"
         "assert e.set_neuron_cores is torch_neuron.experimental.set_neuron_cores\n"
         "import sys\n"
-        "heavy = 'torch_xla', 'jax', 'hlo_frontend.capture', 'hlo_frontend.partition', 'neff.compile'\n"
-        "print([m for m in heavy if m in sys.modules])"
+        "heavy = 'torch_xla jax hlo_frontend.capture hlo_frontend.partition neff.compile'\n"
+        "print([m for m in heavy.split() if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")
