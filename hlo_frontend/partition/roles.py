@@ -97,13 +97,15 @@ LOOKS_AT_MEMORY = {"aten::as_strided", "aten::as_strided_"}
 class Roles:
     """The top-level nodes of a graph with their roles; values are named by `unique` number.
 
-    `inputs` are the values each node needs, those used only inside its blocks as well. `capable`
+    `inputs` are the values each node needs, those used only inside its blocks as well, `made` its
+    results. `capable`
     says which WORK nodes can be in a Neuron segment at all. `sites` are the operators.
     """
 
     nodes: tuple[Node, ...]
     role: tuple[Role, ...]
     inputs: tuple[tuple[int, ...], ...]
+    made: tuple[tuple[int, ...], ...]
     producer: dict[int, int]
     capable: tuple[bool, ...]
     aliases: Aliases
@@ -113,8 +115,8 @@ class Roles:
     def is_scalar(self, number: int) -> bool:
         return self.role[number] is Role.SCALAR
 
-    def outputs(self, number: int) -> list[int]:
-        return [value.unique() for value in self.nodes[number].outputs()]
+    def outputs(self, number: int) -> tuple[int, ...]:
+        return self.made[number]
 
 
 def hoist_attributes(graph: Any) -> None:
@@ -158,6 +160,7 @@ def find_roles(graph: Any) -> Roles:
         nodes,
         tuple(found.role),
         tuple(found.inputs),
+        tuple(found.made),
         found.producer,
         tuple(found.capable_in_the_end(returned)),
         found.aliases,
@@ -208,6 +211,7 @@ class _Finder:
         self.reshaped = self.aliases.reshaped()
         self.role: list[Role] = []
         self.inputs: list[tuple[int, ...]] = []
+        self.made: list[tuple[int, ...]] = []
         self.capable: list[bool] = []
         self.producer: dict[int, int] = {}
         self.static: set[int] = set()  # values that are fixed once shapes are
@@ -224,8 +228,9 @@ class _Finder:
         self.role.append(role)
         self.inputs.append(needed)
         self.capable.append(capable)
-        for value in results:
-            self.producer[value.unique()] = number
+        self.made.append(tuple(value.unique() for value in results))
+        for unique in self.made[-1]:
+            self.producer[unique] = number
         self._values(node, role, needed, results, capable)
 
     def _values(

@@ -58,9 +58,7 @@ class SegmentModule(nn.Module):
 
 
 def steps_of(roles: Roles, scope: Scope) -> list[Step]:
-    return [
-        Step(_runner(roles.nodes[n]), roles.inputs[n], tuple(roles.outputs(n))) for n in scope.body
-    ]
+    return [Step(_runner(roles.nodes[n]), roles.inputs[n], roles.outputs(n)) for n in scope.body]
 
 
 def _runner(node: Any) -> Callable[[list[Any]], list[Any]]:
