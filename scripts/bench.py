@@ -321,16 +321,16 @@ def partition_calls() -> Rows:
                 x = torch.erf(torch.sin(x) + 1)
             return torch.sin(x)
 
-    x = torch.rand(64, 64)
+    x = torch.rand(16, 16)
     plain = torch_neuronx.trace(Net(), x)
     one = torch_neuronx.trace(Net(), x, partitioner_config=torch_neuronx.PartitionerConfig())
     cut = torch_neuronx.PartitionerConfig(ops_to_partition={"aten::erf"})
     parts = torch_neuronx.trace(Net(), x, partitioner_config=cut)
 
     def calls(model: torch.nn.Module) -> Callable[[], object]:
-        return lambda: [model(x) for _ in range(200)]
+        return lambda: [model(x) for _ in range(100)]
 
-    whole, many = (t / 200 for t in _interleaved(calls(one), calls(parts), 15))
+    whole, many = (t / 100 for t in _interleaved(calls(one), calls(parts), 15))
     single, partitioned = _interleaved(calls(plain), calls(one), 15)
     return [
         ("20 borders, against none", f"{(many - whole) * 1e6:.0f} µs more", "≤ 600 µs"),
