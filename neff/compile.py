@@ -68,7 +68,10 @@ def compile_module(
     check_memory(program, options)
     start = time.perf_counter()
     neff = write_neff(
-        program, compress=options.fast_loading == "off", logical_cores=options.logical_cores
+        program,
+        compress=options.fast_loading == "off",
+        logical_cores=options.logical_cores,
+        pipeline_cores=options.neuroncore_pipeline_cores,
     )
     size = len(program.main.instructions)
     done(PassRecord("write_neff", time.perf_counter() - start, size, False))

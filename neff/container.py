@@ -52,11 +52,13 @@ class Neff:
             self.checking()
 
 
-def write_neff(program: Program, *, compress: bool = True, logical_cores: int = 1) -> np.ndarray:
+def write_neff(
+    program: Program, *, compress: bool = True, logical_cores: int = 1, pipeline_cores: int = 1
+) -> np.ndarray:
     """The file's bytes, as uint8; with `compress`, fewer where that pays.
 
-    `logical_cores` is how many physical cores make one logical core. Equal programs give equal
-    bytes.
+    `logical_cores` is how many physical cores make one logical core, `pipeline_cores` over how
+    many cores the program is spread. Equal programs give equal bytes.
     """
     files = _files_of(program)
     sizes = [(name, sum(map(len, parts))) for name, parts in files.items()]
@@ -66,7 +68,15 @@ def write_neff(program: Program, *, compress: bool = True, logical_cores: int = 
         contents = [gzipped(contents)]
     out = joined([bytes(HEADER_SIZE), *contents])
     digest = hashlib.sha256(out.data[HEADER_SIZE:]).digest()
-    header = Header(program.name, digest, len(out) - HEADER_SIZE, lnc_size=logical_cores)
+    header = Header(
+        program.name,
+        digest,
+        len(out) - HEADER_SIZE,
+        num_tpb=pipeline_cores,
+        requested_tpb_count=pipeline_cores,
+        tpb_per_node=(pipeline_cores,),
+        lnc_size=logical_cores,
+    )
     out[:HEADER_SIZE] = np.frombuffer(header.pack(), np.uint8)
     return out
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 from neff.errors import OptionError
 
@@ -14,7 +15,7 @@ from neff.errors import OptionError
 DOWNCASTS = ("dot", "scatter", "all_reduce", "reduce_scatter", "pow")
 # Targets by what their cores can do (hardware and data-type pages of the Neuron SDK).
 INT64_TARGETS = frozenset({"trn2", "trn3"})
-SATURATING_TARGETS = frozenset({"inf2", "trn1", "trn1n"})
+SATURATING_TARGETS = frozenset({"inf1", "inf2", "trn1", "trn1n"})
 TWO_CORE_TARGETS = frozenset({"trn2", "trn3"})
 
 
@@ -22,7 +23,10 @@ TWO_CORE_TARGETS = frozenset({"trn2", "trn3"})
 class CompileOptions:
     """What can change compiled code. Defaults: Neuron SDK 2.32, compiler command-line reference.
 
-    `ignored` holds the words of each option that is accepted and changes nothing here.
+    `relayout` is the type in which the PE array turns f32 tensors, "none" where they are moved
+    without loss; it and `neuroncore_pipeline_cores`, the NeuronCores that a program is spread
+    over, are of neuron-cc (neff.inf1_options). `ignored` holds the words of each option that is
+    accepted and changes nothing here.
     """
 
     framework: str = "XLA"
@@ -41,6 +45,8 @@ class CompileOptions:
     saturate_infinity: str = "off"
     fast_context_switch: str = "off"
     fast_loading: str = "off"
+    relayout: str = "none"
+    neuroncore_pipeline_cores: int = 1
     ignored: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
 
     @property
@@ -126,8 +132,8 @@ def parse_options(arguments: str | Sequence[str] | None) -> CompileOptions:
 
     Raises OptionError for what is not documented, naming the nearest option or the choices.
     """
-    remaining = deque(_words(arguments))
-    chosen: dict[str, str] = {}
+    remaining = deque(words(arguments))
+    chosen: dict[str, Any] = {}
     ignored: list[tuple[str, ...]] = []
     while remaining:
         word = remaining.popleft()
@@ -137,11 +143,12 @@ def parse_options(arguments: str | Sequence[str] | None) -> CompileOptions:
             name, value = _parse_word(word, remaining)
             chosen[name] = value
     for part in chosen.get("implicit_integer_downcast", "default").split(","):
-        _check_choice("--implicit-integer-downcast", part, IMPLICIT_DOWNCASTS)
+        check_choice("--implicit-integer-downcast", part, IMPLICIT_DOWNCASTS)
     return CompileOptions(**chosen, ignored=tuple(ignored))
 
 
-def _words(arguments: str | Sequence[str] | None) -> list[str]:
+def words(arguments: str | Sequence[str] | None) -> list[str]:
+    """The words of a command line. Raises OptionError for what is none."""
     if isinstance(arguments, str):
         try:
             return shlex.split(arguments)
@@ -150,11 +157,11 @@ def _words(arguments: str | Sequence[str] | None) -> list[str]:
             raise OptionError(f"compiler_args: quotes must be in pairs: {reason}") from None
     if not isinstance(arguments, Sequence | None):
         raise OptionError(f"compiler_args: must be a string or a list of them, got {arguments!r}")
-    words = list(arguments or ())
-    for word in words:
+    found = list(arguments or ())
+    for word in found:
         if not isinstance(word, str):
             raise OptionError(f"compiler_args: arguments must be strings, got {word!r}")
-    return words
+    return found
 
 
 def _is_ignored(word: str) -> bool:
@@ -188,25 +195,26 @@ def _parse_word(word: str, remaining: deque[str]) -> tuple[str, str]:
     if flag not in OPTIONS and flag[:2] == "-O":
         flag, equals, value = "-O", "=", flag[2:]  # -O1 is written in one word
     if flag not in OPTIONS:
-        raise OptionError(_unknown(flag))
+        raise unknown_option(flag, {*OPTIONS, *SWITCHES, *IGNORED})
     option = OPTIONS[flag]
     if not equals:
         value = remaining.popleft() if remaining else ""
     if not value or value.startswith("--"):
         raise OptionError(f"compiler_args: {flag} needs a value")
-    _check_choice(flag, value, option.choices)
+    check_choice(flag, value, option.choices)
     return option.name, value
 
 
-def _check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise OptionError for a value that is none of the choices, where there are any."""
     if choices and value not in choices:
         raise OptionError(
             f"compiler_args: {flag} must be one of {', '.join(choices)}, got {value!r}"
         )
 
 
-def _unknown(flag: str) -> str:
-    known = sorted({*OPTIONS, *SWITCHES, *IGNORED})
-    nearest = difflib.get_close_matches(flag, known, n=1, cutoff=0.4)
-    hint = f"try: {nearest[0]}" if nearest else f"known options: {', '.join(known)}"
-    return f"compiler_args: unknown compiler option {flag!r}\n  {hint}"
+def unknown_option(flag: str, known: Set[str]) -> OptionError:
+    """The error for an option that is none of the known ones; it names the nearest."""
+    nearest = difflib.get_close_matches(flag, sorted(known), n=1, cutoff=0.4)
+    hint = f"try: {nearest[0]}" if nearest else f"known options: {', '.join(sorted(known))}"
+    return OptionError(f"compiler_args: unknown compiler option {flag!r}\n  {hint}")

@@ -22,6 +22,7 @@ from neff.passes.maximum import keep_maximum_exact
 from neff.passes.norms import expand_row_norms
 from neff.passes.operators import compute_operators_in_f32
 from neff.passes.place import assign_engines, place_buffers
+from neff.passes.relayout import Relayout
 from neff.passes.saturate import saturate_transposed
 from neff.passes.simplify import simplify
 from neff.printing import print_program
@@ -66,6 +67,7 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
         # After the casts: it is their short types that it accumulates.
         *ACCUMULATION[options.mixed_precision_accumulation],
         *((saturate_transposed,) if options.saturates_infinity else ()),
+        *((Relayout(options.relayout),) if options.relayout != "none" else ()),  # what stays f32
     )
     optimize: tuple[Pass, ...] = (
         fold_batch_norm,  # before the casts: its arithmetic on bound weights is in their own type

@@ -37,7 +37,7 @@ CONFIGURABLE_FP8 = frozenset({"f8e5m2", "f8e4m3", "f8e3m4"})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A value of `--target`.
+    """A value of `--target`; of neuronx-cc all but `inf1`, which neuron-cc compiles for.
 
     `narrow` names its floats of 8 bits and less, `logical_cores` how many physical cores may make
     a logical one.
@@ -56,6 +56,7 @@ class Target:
 TARGETS: dict[str, Target] = {
     t.name: t
     for t in (
+        Target("inf1", INFERENTIA, frozenset(), (1,)),
         Target("inf2", INFERENTIA2, CONFIGURABLE_FP8, (1,)),
         Target("trn1", TRAINIUM1, CONFIGURABLE_FP8, (1,)),
         Target("trn1n", TRAINIUM1, CONFIGURABLE_FP8, (1,)),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from neff.container import Neff
 from neff.program import Kind
 from runtime import placement
 from runtime.background import in_background
-from runtime.core import NeuronCore, in_child, refuse_child
+from runtime.core import NeuronCore, in_child, machine, refuse_child
 from runtime.executable import specs
 from runtime.model import Model, check, load_file, read
 from runtime.nrt.tensor import allocated
@@ -108,12 +109,12 @@ class Handle:
             if background is not None:
                 self._model = background.result()
             if self._model is None:
-                self._model = load_file(self._file, self._placement())
+                self._model = load_file(self._file, self._cores(self._placement))
             return self._model
 
     def place(self, start: int, count: int) -> None:
         """Load on these cores (see runtime.placement.cores), or move there."""
-        self.place_on(lambda: placement.cores(start, count))
+        self.place_on(partial(placement.cores, start, count))
 
     def place_on(self, where: Placement) -> None:
         """Load where `where` says, or move there; later loads go there too."""
@@ -126,7 +127,7 @@ class Handle:
                 self._placement = where
                 self.load()
             else:
-                self.load().place(where())
+                self.load().place(self._cores(where))
                 self._placement = where
 
     def execute(self, inputs: Sequence[memoryview]) -> list[np.ndarray]:
@@ -150,9 +151,16 @@ class Handle:
                 self._model.unload()
                 self._model = None
 
+    def _cores(self, where: Placement) -> Sequence[NeuronCore]:
+        """The cores that a placement names for this model."""
+        machine(self._file.program.target)  # where nothing else was asked for, one that runs it
+        return where(self._file.header.num_tpb)
+
     def _load_in_background(self, where: Placement) -> None:
         """Load, or move what is being loaded, in a thread."""
-        cores = where()  # now, so that models take their turns in the order of their loads
+        cores = self._cores(
+            where
+        )  # now, so that models take their turns in the order of their loads
         before = self._background
         self._background = in_background(
             "neuron-load", lambda: _loaded_or_moved(self._file, before, cores)
@@ -194,4 +202,4 @@ def to_core(data: memoryview, core: int) -> np.ndarray:
 
 def set_default_cores(start: int, count: int) -> None:
     """Load models on these cores where nothing else is asked for."""
-    placement.set_default(lambda: placement.cores(start, count))
+    placement.set_default(partial(placement.cores, start, count))

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 from neff.targets import TARGETS
@@ -77,8 +76,8 @@ class NeuronCore:
 class Machine:
     """The cores this process may use, given to models in linear order, round and round."""
 
-    def __init__(self) -> None:
-        self.layout = layout()
+    def __init__(self, target: str = "") -> None:
+        self.layout = layout(target)
         asked = request(
             setting("NEURON_RT_VISIBLE_CORES"), setting("NEURON_RT_NUM_CORES"), self.layout.cores
         )
@@ -91,7 +90,8 @@ class Machine:
         self.cores = tuple(self._core(n, position) for n, position in enumerate(positions))
         for core in self.cores:
             core.on_device += [c.memory for c in self.cores if c.device == core.device]
-        self._turn = count()
+        self._next = 0  # the position of the core whose turn it is
+        self._taking = threading.Lock()
 
     def _core(self, index: int, position: int) -> NeuronCore:
         here = self.layout
@@ -169,8 +169,26 @@ class Machine:
         log(Level.ERROR, "NEFF", "neff_parse", message)
         raise NeuronRuntimeError("nrt_load", Status.NRT_UNSUPPORTED_NEFF_VERSION, message)
 
-    def next_core(self) -> NeuronCore:
-        return self.cores[next(self._turn) % len(self.cores)]
+    def next_cores(self, size: int) -> Sequence[NeuronCore]:
+        """The next run of `size` cores in turn. Raises NeuronRuntimeError where there is none."""
+        self.require(size)
+        with self._taking:
+            first = self._next if self._next + size <= len(self.cores) else 0
+            self._next = first + size
+        return self.cores[first : first + size]
+
+    def require(self, size: int) -> None:
+        """Refuse a model that takes more cores at once than are visible to this process.
+
+        Raises NeuronRuntimeError (NRT_LOAD_NOT_ENOUGH_NC).
+        """
+        if size > len(self.cores):
+            raise NeuronRuntimeError(
+                "nrt_load",
+                Status.NRT_LOAD_NOT_ENOUGH_NC,
+                f"the model takes {size} NeuronCores at once (--neuroncore-pipeline-cores), this "
+                f"process has {len(self.cores)}",
+            )
 
     def close(self) -> None:
         """Give the cores back to other processes."""
@@ -202,8 +220,10 @@ _child = False
 _lock = threading.Lock()
 
 
-def machine() -> Machine:
+def machine(target: str = "") -> Machine:
     """The machine of this process; the environment is read when it is first asked for.
+
+    Where the environment asks for no instance type, it is then one that runs `target`.
 
     Raises NeuronRuntimeError where the cores cannot be had, and in a process forked from one that
     had initialized the runtime.
@@ -214,7 +234,7 @@ def machine() -> Machine:
         return _machine
     with _lock:
         if _machine is None:
-            _machine = Machine()
+            _machine = Machine(target)
             _started = True
         return _machine
 

@@ -50,6 +50,10 @@ INSTANCES: dict[str, Instance] = {
     "trn3.ultraserver-gen2": Instance(144, TRAINIUM3),
 }
 
+# The machine of a process that asks for none, by the target of the first model it loads.
+DEFAULT_INSTANCE = "inf2.xlarge"
+DEFAULT_INSTANCES = {"inf1": "inf1.xlarge"}
+
 # Stacks of device memory on a device, shared by its physical cores in order. Source: AWS Neuron
 # documentation, hardware architecture pages (Inferentia has plain DRAM).
 MEMORY_STACKS = {1: 1, 2: 2, 3: 4, 4: 4}

@@ -1,4 +1,4 @@
-"""A model on one NeuronCore: its share of the core's memory, its state, and how it is run there."""
+"""A model on one NeuronCore, or on the cores of a pipeline: its memory and state, how it is run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import numpy as np
 
 from runtime import faults, observe
 from runtime.background import in_background
-from runtime.core import NeuronCore
+from runtime.core import NeuronCore, machine
 from runtime.executable import Executable, Made, State, on_device
 from runtime.input_dump import dump_inputs
-from runtime.layout import layout
 from runtime.logs import Level, log
 from runtime.settings import is_set, number, setting, switched_on
 from runtime.status import NeuronRuntimeError, Status
+
+Cores = tuple[NeuronCore, ...]  # those that an execution takes at once
 
 
 class ClosedError(Exception):
@@ -42,7 +43,7 @@ def limits(ready: Executable) -> Limits:
     name = "NEURON_RT_EXEC_TIMEOUT"
     critical = setting("NEURON_RT_NUMERICAL_ERRORS_VERBOSITY") == "critical"
     return Limits(
-        timeout=float(number(name)) if is_set(name) else layout().exec_timeout,
+        timeout=float(number(name)) if is_set(name) else machine().layout.exec_timeout,
         watched=ready.loops or is_set(name),
         fail_on_nan=switched_on("NEURON_FAIL_ON_NAN") or critical,
         dumped=number("NEURON_RT_DBG_DUMP_INPUTS_ON_ERR"),
@@ -50,20 +51,38 @@ def limits(ready: Executable) -> Limits:
 
 
 class Instance:
-    """A model on one core. Raises NeuronRuntimeError (NRT_RESOURCE) where it does not fit."""
+    """A model on one core, or in equal parts on several that run it together.
 
-    def __init__(self, ready: Executable, core: NeuronCore, limits: Limits) -> None:
+    Raises NeuronRuntimeError (NRT_RESOURCE) where it does not fit.
+    """
+
+    def __init__(self, ready: Executable, cores: Cores, limits: Limits) -> None:
         if faults.active():
-            faults.strike("load", core.index, math.inf)
-        self.core = core
+            faults.strike("load", cores[0].index, math.inf)
+        self.cores = cores
+        self.core = cores[0]
         self._ready = ready
         self._limits = limits
-        core.add_model(self, ready.needs)
+        self._queue = cores[0].queue if len(cores) == 1 else _Queues(cores)
+        self._take_memory()
         self._state: State = ready.initial_state
         self._closed = False
         # Held while this instance runs, so that closing it need not wait for the core: the garbage
         # collector closes models too, in a thread in which another may be running on the core.
         self._running = threading.Lock()
+
+    def _take_memory(self) -> None:
+        needs = self._ready.needs.part_of(len(self.cores))
+        try:
+            for core in self.cores:
+                core.add_model(self, needs)
+        except NeuronRuntimeError:
+            self._give_memory_back()
+            raise
+
+    def _give_memory_back(self) -> None:
+        for core in self.cores:
+            core.memory.remove_model(self)
 
     def execute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Run once, as soon as the core is free. Raises NeuronRuntimeError."""
@@ -78,7 +97,7 @@ class Instance:
             raise
 
     def _execute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        with self.core.queue, self._running:
+        with self._queue, self._running:
             if self._closed:
                 raise ClosedError
             start = time.perf_counter()
@@ -90,7 +109,8 @@ class Instance:
             if made.out_of_bounds is not None and made.out_of_bounds:
                 raise self._failed(Status.NRT_EXEC_OOB)
             self._state = made.state
-            self.core.executions += 1
+            for core in self.cores:
+                core.executions += 1
             if observe.recording():
                 self._record(start)
         return [_spoiled(o) for o in outputs] if struck else outputs
@@ -121,7 +141,7 @@ class Instance:
         with self._running:
             self._closed = True
             self._state = ()
-        self.core.memory.remove_model(self)
+        self._give_memory_back()
 
     def _where(self) -> str:
         core, name = self.core, self._ready.program.name
@@ -144,7 +164,25 @@ class Instance:
         end, thread = time.perf_counter(), threading.get_native_id()
         name = self._ready.program.name
         for record in observe.recording():
-            record.append(observe.Execution(self.core.index, name, start, end, thread))
+            record += [
+                observe.Execution(core.index, name, start, end, thread) for core in self.cores
+            ]
+
+
+class _Queues:
+    """The queues of several cores, held together; in the order of the cores, so that nobody waits
+    for one who waits for him."""
+
+    def __init__(self, cores: Cores) -> None:
+        self._locks = [core.queue for core in sorted(cores, key=lambda core: core.index)]
+
+    def __enter__(self) -> None:
+        for lock in self._locks:
+            lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        for lock in self._locks:
+            lock.release()
 
 
 def _owned(array: np.ndarray) -> jax.Array:

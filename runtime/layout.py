@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.hardware import (
+    DEFAULT_INSTANCES,
     EXEC_TIMEOUT,
     EXEC_TIMEOUTS,
     FIRST_PAIRED,
@@ -54,12 +55,14 @@ class Layout:
         return EXEC_TIMEOUTS.get(self.instance.core, EXEC_TIMEOUT)
 
 
-def layout() -> Layout:
-    """The machine that the environment asks for, now.
+def layout(target: str = "") -> Layout:
+    """The machine that the environment asks for, now; where it asks for none, one for `target`.
 
     Raises ValueError for an unknown instance type, and for logical cores that it does not have.
     """
     name = setting("NEURON_EMULATOR_INSTANCE_TYPE")
+    if not is_set("NEURON_EMULATOR_INSTANCE_TYPE"):
+        name = DEFAULT_INSTANCES.get(target, name)
     instance = INSTANCES[name]
     paired = instance.core >= FIRST_PAIRED
     asked = {setting(variable) for variable in LOGICAL if is_set(variable)}

@@ -38,6 +38,11 @@ class Needs:
         """Bytes that no other model shares."""
         return self.code + self.constants + self.tensors
 
+    def part_of(self, cores: int) -> Needs:
+        """What each of several cores holds of a model that is spread over them."""
+        sizes = (self.code, self.constants, self.tensors, self.scratchpad)
+        return Needs(self.name, *(-(-size // cores) for size in sizes))
+
     def __str__(self) -> str:
         sizes = zip(
             ("model code", "model constants", "tensors", "scratchpad"),

@@ -21,7 +21,7 @@ from neff.program import Program
 from runtime.background import in_background
 from runtime.core import NeuronCore, in_child, machine, refuse_child
 from runtime.executable import Executable, Mode, executable
-from runtime.instance import ClosedError, Instance, Limits, limits
+from runtime.instance import ClosedError, Cores, Instance, Limits, limits
 from runtime.logs import Level, log
 from runtime.settings import switched_on
 from runtime.status import NeuronRuntimeError, Status
@@ -32,17 +32,23 @@ _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="neuron-batch")
 
 
 class Model:
-    """A program on its cores. Calls may come from many threads; they go to the cores in turn."""
+    """A program on its cores. Calls may come from many threads; they go to the cores in turn.
 
-    def __init__(self, ready: Executable, cores: Sequence[NeuronCore], limits: Limits) -> None:
+    A program for a pipeline takes `size` cores at once: `cores` holds one such run after the other.
+    """
+
+    def __init__(
+        self, ready: Executable, cores: Sequence[NeuronCore], limits: Limits, size: int = 1
+    ) -> None:
         self._ready = ready
+        self.size = size
         self._limits = limits
         self.inputs, self.outputs = ready.inputs, ready.outputs
         self._layout = [(s.numpy, s.dims) for s in ready.called]
         self._watched = ready.narrowed
         self._moving = threading.Lock()
         self._turn = count()
-        self._instances = _placed(ready, cores, self._limits)
+        self._instances = _placed(ready, self._runs(cores), self._limits)
 
     @property
     def ready(self) -> Executable:
@@ -64,7 +70,11 @@ class Model:
     @property
     def cores(self) -> tuple[int, ...]:
         """The cores it is on, by their index in this process; none once it is unloaded."""
-        return tuple(i.core.index for i in self._instances)
+        return tuple(core.index for i in self._instances for core in i.cores)
+
+    def _runs(self, cores: Sequence[NeuronCore]) -> list[Cores]:
+        """The cores in the runs that each take the program."""
+        return list(zip(*[iter(cores)] * self.size, strict=True))
 
     def execute(self, inputs: Sequence[memoryview]) -> list[np.ndarray]:
         """Run once on the next core. Inputs are the bytes of each tensor, row-major; so are the
@@ -136,14 +146,15 @@ class Model:
         """
         refuse_child("nrt_load")
         with self._moving:
-            old = {i.core: i for i in self._instances}
+            old = {i.cores: i for i in self._instances}
             if not old:
                 raise self._unloaded("nrt_load")
-            new = _placed(self._ready, [c for c in cores if c not in old], self._limits)
-            every = {i.core: i for i in (*old.values(), *new)}
-            self._instances = tuple(every[c] for c in cores)
-            for core, instance in old.items():
-                if core in cores:
+            runs = self._runs(cores)
+            new = _placed(self._ready, [r for r in runs if r not in old], self._limits)
+            every = {i.cores: i for i in (*old.values(), *new)}
+            self._instances = tuple(every[r] for r in runs)
+            for run, instance in old.items():
+                if run in runs:
                     instance.restart()
                 else:
                     instance.close()
@@ -161,12 +172,12 @@ class Model:
 _least, _greatest = np.minimum.reduce, np.maximum.reduce  # half the time of an array's methods
 
 
-def _placed(ready: Executable, cores: Sequence[NeuronCore], limits: Limits) -> tuple[Instance, ...]:
-    """An instance on each core, or none where one of them refuses."""
+def _placed(ready: Executable, runs: Sequence[Cores], limits: Limits) -> tuple[Instance, ...]:
+    """An instance on each core or run of cores, or none where one of them refuses."""
     placed: list[Instance] = []
     try:
-        for core in cores:
-            placed.append(Instance(ready, core, limits))
+        for run in runs:
+            placed.append(Instance(ready, run, limits))
     except BaseException:
         for instance in placed:
             instance.close()
@@ -208,7 +219,8 @@ _listing = threading.Lock()  # held while that set is changed or gone through
 def load(neff: bytes | bytearray | memoryview, cores: Sequence[NeuronCore] | None = None) -> Model:
     """Load a NEFF on cores, by default on the next in turn. Raises like `read` and `load_file`."""
     file = read(neff)
-    return load_file(file, cores if cores is not None else (machine().next_core(),))
+    here = machine(file.program.target)
+    return load_file(file, cores if cores is not None else here.next_cores(file.header.num_tpb))
 
 
 def read(neff: bytes | bytearray | memoryview) -> Neff:
@@ -258,7 +270,7 @@ def load_file(file: Neff, cores: Sequence[NeuronCore]) -> Model:
     machine().check_target(file.program.target, file.header.lnc_size)
     with _damage_refused():
         ready = executable(file, Mode.in_force())
-    return _loaded_on(ready, cores)
+    return _loaded_on(ready, cores, file.header.num_tpb)
 
 
 def load_program(program: Program, cores: Sequence[NeuronCore] | None = None) -> Model:
@@ -267,11 +279,11 @@ def load_program(program: Program, cores: Sequence[NeuronCore] | None = None) ->
     It is compiled anew each time, and for any machine. Raises like `load_file`.
     """
     ready = Executable(program, Mode.in_force())
-    return _loaded_on(ready, cores if cores is not None else (machine().next_core(),))
+    return _loaded_on(ready, cores if cores is not None else machine().next_cores(1))
 
 
-def _loaded_on(ready: Executable, cores: Sequence[NeuronCore]) -> Model:
-    model = Model(ready, cores, limits(ready))
+def _loaded_on(ready: Executable, cores: Sequence[NeuronCore], size: int = 1) -> Model:
+    model = Model(ready, cores, limits(ready), size)
     with _listing:
         _loaded.add(model)
     for core in cores:

@@ -8,33 +8,43 @@ from contextlib import contextmanager
 
 from runtime.core import NeuronCore, machine
 
-# Names the cores when a model is loaded: only then is the environment read.
-Placement = Callable[[], Sequence[NeuronCore]]
+# Names the cores when a model is loaded: only then is the environment read. It is told how many
+# cores the model takes at once (a pipeline takes consecutive ones), and names a multiple of them.
+Placement = Callable[[int], Sequence[NeuronCore]]
 
 
-def next_core() -> Sequence[NeuronCore]:
-    """One core; successive loads go round the visible cores in linear order."""
-    return (machine().next_core(),)
+def next_cores(size: int = 1) -> Sequence[NeuronCore]:
+    """`size` cores; successive loads go round the visible cores in linear order."""
+    return machine().next_cores(size)
 
 
-def all_cores() -> Sequence[NeuronCore]:
-    """Every core that is visible to this process."""
-    return machine().cores
+def all_cores(size: int = 1) -> Sequence[NeuronCore]:
+    """Every core that is visible to this process, as far as `size` divides them."""
+    machine().require(size)
+    every = machine().cores
+    return every[: len(every) // size * size]
 
 
-def cores(start: int = -1, count: int = -1) -> Sequence[NeuronCore]:
-    """`count` cores from `start` on; start -1 is where cores are least used, count -1 is one core.
+def cores(start: int = -1, count: int = -1, size: int = 1) -> Sequence[NeuronCore]:
+    """`count` cores from `start` on, as far as `size` divides them.
 
-    Indices count within the cores that are visible to the process. Raises ValueError for cores it
-    does not have, NeuronRuntimeError where the runtime cannot be initialized.
+    Start -1 is where cores are least used, count -1 is `size`: the model once. Indices count within
+    the cores that are visible to the process. Raises ValueError for cores it does not have and for
+    fewer than `size`, NeuronRuntimeError where the runtime cannot be initialized.
     """
+    machine().require(size)
     every = machine().cores
     if count < -1 or count == 0 or count > len(every):
         raise ValueError(
             f"nc_count must be -1 or between 1 and {len(every)}, the number of NeuronCores visible "
             f"to this process, got {count}"
         )
-    number = max(count, 1)
+    if -1 < count < size:
+        raise ValueError(
+            f"nc_count must be at least {size}, the NeuronCores that the model takes at once "
+            f"(--neuroncore-pipeline-cores), got {count}"
+        )
+    number = max(count, size) // size * size
     first = _least_used(every, number) if start == -1 else start
     if first < 0 or first + number > len(every):
         raise ValueError(
@@ -54,7 +64,7 @@ def _least_used(every: Sequence[NeuronCore], number: int) -> int:
     return min(range(len(every) - number + 1), key=load)
 
 
-_default: Placement = next_core
+_default: Placement = next_cores
 _thread = threading.local()
 
 

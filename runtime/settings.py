@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from runtime.hardware import INSTANCES
+from runtime.hardware import DEFAULT_INSTANCE, INSTANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,11 @@ SETTINGS: dict[str, Setting] = {
     for s in (
         Setting(
             "NEURON_EMULATOR_INSTANCE_TYPE",
-            "inf2.xlarge",
+            DEFAULT_INSTANCE,
             tuple(INSTANCES),
             "The EC2 instance type that is emulated: how many NeuronCores there are, and how much "
-            "memory each has. Read when the first model is loaded.",
+            "memory each has. Read when the first model is loaded; where it is not set and that "
+            "model was compiled for inf1, the machine is an inf1.xlarge.",
         ),
         Setting(
             "NEURON_EMULATOR_PYTHON",

@@ -285,6 +285,63 @@ def compile_scaling() -> Rows:
     ]
 
 
+def partition_time() -> Rows:
+    """The partitioner on graphs of many operators, cut in many places."""
+    import torch
+
+    from hlo_frontend.partition import assemble, partition, trace_graph
+
+    def seconds(count: int) -> float:
+        def program(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            kept = [x, y]
+            for n in range(count):
+                kept = [kept[1], torch.add(kept[0], kept[1]) if n % 3 else torch.sin(kept[1])]
+            return kept[1]
+
+        traced = trace_graph(program, (torch.rand(4), torch.rand(4)))
+        sides = [site.index % 100 != 0 for site in traced.sites]
+        start = time.perf_counter()
+        assemble(partition(traced, sides), {}, "{}")
+        return time.perf_counter() - start
+
+    times = [(seconds(5_000), seconds(10_000)) for _ in range(4)][1:]
+    ratio = statistics.median(b / a for a, b in times)
+    median = statistics.median(b for _, b in times)
+    return [
+        ("partition 10,000 operators", f"{median:.2f} s", "< 5 s"),
+        ("partition 10,000, against 5,000", f"{ratio:.2f} ×", "≤ 2.3 ×"),
+    ]
+
+
+def partition_calls() -> Rows:
+    """Calls of a model in 21 parts, 11 of them on Neuron, in one part, and from a plain trace."""
+    import torch
+
+    import torch_neuronx
+
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for _ in range(10):
+                x = torch.erf(torch.sin(x) + 1)
+            return torch.sin(x)
+
+    x = torch.rand(16, 16)
+    plain = torch_neuronx.trace(Net(), x)
+    one = torch_neuronx.trace(Net(), x, partitioner_config=torch_neuronx.PartitionerConfig())
+    cut = torch_neuronx.PartitionerConfig(ops_to_partition={"aten::erf"})
+    parts = torch_neuronx.trace(Net(), x, partitioner_config=cut)
+
+    def calls(model: torch.nn.Module) -> Callable[[], object]:
+        return lambda: [model(x) for _ in range(100)]
+
+    whole, many = (t / 100 for t in _interleaved(calls(one), calls(parts), 15))
+    single, partitioned = _interleaved(calls(plain), calls(one), 15)
+    return [
+        ("20 borders, against none", f"{(many - whole) * 1e6:.0f} µs more", "≤ 600 µs"),
+        ("one segment, against a plain trace", f"{partitioned / single:.2f} ×", "about 1"),
+    ]
+
+
 BENCHMARKS: dict[str, Callable[[], Rows]] = {
     f.__name__: f
     for f in (
@@ -296,6 +353,8 @@ BENCHMARKS: dict[str, Callable[[], Rows]] = {
         bert_base,
         tracing_memory,
         compile_scaling,
+        partition_time,
+        partition_calls,
     )
 }
 

@@ -12,12 +12,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"torch", "torch_xla", "jax", "jaxlib", "tensorflow"}
-PACKAGES = {"hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime", "torch_neuronx"}
+PACKAGES = {
+    *("hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime"),
+    *("torch_neuron", "torch_neuronx"),
+}
 
 # For each part of the tree: what of the project it may import, and which frameworks.
 MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "hlo_frontend/hlo": (("hlo_frontend.hlo",), set()),
     "hlo_frontend/capture": (("hlo_frontend",), {"torch", "torch_xla"}),
+    "hlo_frontend/partition": (
+        ("hlo_frontend.capture", "hlo_frontend.errors", "hlo_frontend.partition"),
+        {"torch"},
+    ),
     "hlo_frontend/inspect": (("hlo_frontend.hlo", "hlo_frontend.inspect"), set()),
     "hlo_frontend/model_preparer": (
         ("hlo_frontend.model_preparer", "hlo_frontend.restore"),
@@ -43,6 +50,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "libneuronxla": (
         ("hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime.settings"),
         set(),
+    ),
+    "torch_neuron": (
+        ("hlo_frontend", "neff", "runtime", "torch_neuron", "torch_neuronx"),
+        {"torch"},
     ),
     "torch_neuronx": (
         ("hlo_frontend", "neff", "neuronxcc", "runtime", "torch_neuronx"),

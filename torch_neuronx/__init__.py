@@ -13,6 +13,7 @@ from torch_neuronx import experimental, testing, utils
 from torch_neuronx.accuracy import accuracy_report
 from torch_neuronx.bucketing import BucketModelConfig, bucket_model_trace
 from torch_neuronx.calls import async_load, dynamic_batch, lazy_load, wrap_jit_load
+from torch_neuronx.partitioner import PartitionerConfig
 from torch_neuronx.placement import (
     move_trace_to_device,
     multicore_context,
@@ -34,6 +35,7 @@ torch.neuronx = sys.modules[__name__]  # type: ignore[attr-defined]  # the docum
 __all__ = [
     "BucketModelConfig",
     "DataParallel",
+    "PartitionerConfig",
     "__version__",
     "accuracy_report",
     "analyze",

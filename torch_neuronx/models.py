@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, cast
@@ -17,6 +17,7 @@ class NeuronModel(Protocol):
 
     def options(self) -> str: ...
     def set_options(self, options: str) -> None: ...
+    def neff(self) -> torch.Tensor: ...
     def metaneff(self) -> torch.Tensor: ...
     def cores(self) -> list[int]: ...
     def load(self) -> None: ...
@@ -44,6 +45,14 @@ def neuron_models(module: torch.nn.Module) -> list[NeuronModel]:
         if not any(_same_object()(subgraph.model, known) for known in models):
             models.append(subgraph.model)
     return models
+
+
+def cores_at_once(models: Iterable[NeuronModel]) -> int:
+    """The most NeuronCores that one of the models takes at once: a pipeline takes several."""
+    from neff.header import read_header
+
+    headers = [read_header(model.neff().numpy().data) for model in models]
+    return max((header.num_tpb for header in headers), default=1)
 
 
 def neuron_subgraphs(module: torch.nn.Module) -> list[Subgraph]:

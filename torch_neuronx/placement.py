@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
 from runtime import placement
-from torch_neuronx.models import neuron_models
+from torch_neuronx.models import cores_at_once, neuron_models
 
 
 def set_neuron_cores(trace: torch.jit.ScriptModule, start_nc: int = -1, nc_count: int = -1) -> None:
     """Move every Neuron subgraph of `trace` to `nc_count` NeuronCores from `start_nc` on.
 
-    -1 for `start_nc` is the least used core, for `nc_count` exactly one core; on several cores the
-    model is replicated, and calls go to them in turn. Indices count within the cores visible to the
+    -1 for `start_nc` is the least used core, for `nc_count` exactly one core, or as many as a
+    pipeline takes; on more cores the model is replicated, as often as it fits, and calls go to the
+    replicas in turn. Indices count within the cores visible to the
     process. A plain module is left alone.
 
     Raises ValueError for cores the process does not have, RuntimeError where the runtime cannot be
@@ -26,7 +28,8 @@ def set_neuron_cores(trace: torch.jit.ScriptModule, start_nc: int = -1, nc_count
     """
     models = neuron_models(trace)
     if models:
-        placement.cores(start_nc, nc_count)  # refuse before anything is moved
+        # Refuse before anything is moved.
+        placement.cores(start_nc, nc_count, cores_at_once(models))
     for model in models:
         model.set_neuron_devices(start_nc, nc_count)
 
@@ -45,7 +48,7 @@ def neuron_cores_context(start_nc: int = -1, nc_count: int = -1) -> Iterator[Non
     Not thread-safe: it holds for loads in all threads.
     """
     placement.cores(start_nc, nc_count)
-    with placement.placing(lambda: placement.cores(start_nc, nc_count)):
+    with placement.placing(partial(placement.cores, start_nc, nc_count)):
         yield
 
 

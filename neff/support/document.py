@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from neff.options import OPTIONS
 from neff.support.codes import CODES, NEVER
 from neff.support.custom_calls import EMULATED
 from neff.support.listed import BY_CUSTOM_CALL, BY_ERROR_PAGE, STRUCTURE, UNLISTED_TYPES
-from neff.targets import GIB, TARGETS
+from neff.targets import GIB, TARGETS, Target
 
 # When a code is raised: on which targets, and for what.
 WHEN: dict[str, tuple[str, str]] = {
@@ -141,7 +142,7 @@ def document() -> str:
     never = [f"| `{name}` | {why} |" for name, why in NEVER.items()]
     memory = [
         f"| {t.name} | {t.chip.name} | NeuronCore-v{t.chip.core} | "
-        + ", ".join(f"{t.memory(n) / GIB:g} GiB with `--lnc={n}`" for n in t.logical_cores)
+        + ", ".join(_memory(t, n) for n in t.logical_cores)
         + " |"
         for t in TARGETS.values()
     ]
@@ -161,6 +162,11 @@ def document() -> str:
             "",
         )
     )
+
+
+def _memory(target: Target, cores: int) -> str:
+    how = f"`--lnc={cores}`" if target.name in OPTIONS["--target"].choices else "neuron-cc"
+    return f"{target.memory(cores) / GIB:g} GiB with {how}"
 
 
 def _names(names: frozenset[str]) -> str:

@@ -77,7 +77,7 @@ def check_interface(module: HloModule, held: Collection[int], options: CompileOp
 
 
 def _limit(options: CompileOptions) -> int:
-    return TARGETS[options.target].memory(options.logical_cores)
+    return TARGETS[options.target].memory(options.logical_cores) * options.neuroncore_pipeline_cores
 
 
 def _uses(program: Program) -> list[Use]:

@@ -11,7 +11,7 @@ from hlo_frontend.hlo.errors import DynamicShapeError, HloError
 from hlo_frontend.hlo.module import HloModule
 from hlo_frontend.hlo.verify import quote, verify_module
 from neff.errors import RefusedError
-from neff.options import CompileOptions
+from neff.options import OPTIONS, CompileOptions
 from neff.support.codes import CODES
 from neff.support.custom_calls import check_custom_call
 from neff.support.listed import describe, unlisted
@@ -115,7 +115,7 @@ def check_support(module: HloModule, options: CompileOptions) -> None:
         raise refused[0].error(_others(refused[1:]))
     _warn_of_downcasts(found, options)
     counts, lines = unlisted(sites)
-    if counts:
+    if counts and options.target in OPTIONS["--target"].choices:  # the list is neuronx-cc's
         logger.warning(
             "compiled for %s, though the documents do not list: %s (docs/refusals.md)",
             options.target,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime import placement
 from runtime.core import machine
 from runtime.interpreter import UnsupportedInstructionError
-from runtime.model import Model, load
+from runtime.model import Model, load_file, read
 from runtime.nrt.state import core_of, cores_of
 from runtime.nrt.tensor import Bytes, Tensor, TensorSet, flat
 from runtime.nrt.types import DATA_TYPES, DataType, TensorInfo
@@ -20,12 +20,13 @@ def nrt_load(neff: Bytes, vnc: int = -1, vnc_count: int = -1) -> Model:
     cores_of("nrt_load")
     if vnc != -1:
         core_of("nrt_load", vnc)
+    file = read(flat("nrt_load", neff).data)
     try:
-        cores = placement.cores(vnc, vnc_count)
+        cores = placement.cores(vnc, vnc_count, file.header.num_tpb)
     except ValueError as error:
         raise NeuronRuntimeError("nrt_load", Status.NRT_LOAD_NOT_ENOUGH_NC, str(error)) from error
     try:
-        return load(flat("nrt_load", neff).data, cores)
+        return load_file(file, cores)
     except UnsupportedInstructionError as error:
         raise NeuronRuntimeError("nrt_load", Status.NRT_INVALID, str(error)) from error
 
@@ -105,14 +106,13 @@ def nrt_get_model_tensor_info(model: Model) -> tuple[TensorInfo, ...]:
 
 
 def nrt_get_model_instance_count(model: Model) -> int:
-    """On how many cores a model is: as many executions can run at once."""
-    return len(_known("nrt_get_model_instance_count", model).cores)
+    """How often a model is on the cores: as many executions can run at once."""
+    return len(_known("nrt_get_model_instance_count", model).cores) // model.size
 
 
 def nrt_get_model_vnc_count(model: Model) -> int:
-    """How many logical cores one execution takes: a program is for one."""
-    _known("nrt_get_model_vnc_count", model)
-    return 1
+    """How many logical cores one execution takes: one, but for a pipeline."""
+    return _known("nrt_get_model_vnc_count", model).size
 
 
 def nrt_get_model_nc_count(model: Model) -> int:

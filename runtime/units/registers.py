@@ -33,8 +33,8 @@ def paired(steps: Sequence[Step], pairs: Container[str]) -> list[Step]:
     read = Counter(s for step in steps for s in step.sources if isinstance(s, int))
     made: dict[int, Step] = {}
     for step in steps:
-        for source in dict.fromkeys(step.sources):
-            first = made.get(source) if isinstance(source, int) else None
+        for source in [s for s in step.sources if isinstance(s, int)]:
+            first = made.get(source)
             if first is None or first.narrow or read[source] != 1:
                 continue
             pair = f"{first.op}.{_seen_from(step, source)}"

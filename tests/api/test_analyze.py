@@ -13,7 +13,7 @@ from torch import nn
 import neuronxcc.version
 import torch_neuronx
 from hlo_frontend.hlo.proto import read_module
-from torch_neuronx.xla_impl import analyze as implementation
+from torch_neuronx.xla_impl import operator_check
 from torch_neuronx.xla_impl.operator_check import check, describe
 from torch_neuronx.xla_impl.operators import operators_of
 
@@ -97,13 +97,13 @@ def test_documented_example_of_a_supported_model(tmp_path):
 
 def test_unsupported_operators_and_a_crash(monkeypatch, caplog):
     caplog.set_level(logging.INFO, "Neuron")
-    real = implementation.describe
+    real = operator_check.describe
 
     def crashing(call):
         job = real(call)
         return job | {"arguments": 7} if call.kind == "aten::cat" else job  # the worker ends
 
-    monkeypatch.setattr(implementation, "describe", crashing)
+    monkeypatch.setattr(operator_check, "describe", crashing)
     k = torch.arange(9)
     support = torch_neuronx.analyze(
         mixed, (torch.rand(2, 4), k), additional_ignored_ops={"aten::view"}, cleanup=True

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder
+from neff.container import write_neff
 from runtime import core, faults, nrt
 from runtime.hardware import INSTANCES
 from runtime.model import Model, load
@@ -435,6 +437,21 @@ def test_logical_cores(monkeypatch):
     monkeypatch.setenv("NEURON_EMULATOR_INSTANCE_TYPE", "trn2.48xlarge")
     assert nrt.nrt_get_total_nc_count() == nrt.nrt_get_visible_nc_count() == 128
     assert nrt.nrt_get_total_vnc_count() == nrt.nrt_get_visible_vnc_count() == 64
+
+
+def test_a_pipeline_takes_several_cores(monkeypatch):
+    monkeypatch.setenv("NEURON_EMULATOR_INSTANCE_TYPE", "inf1.xlarge")
+    spread = write_neff(replace(scaled(), target="inf1"), pipeline_cores=2).tobytes()
+    nrt.nrt_init()
+    model = nrt.nrt_load(spread, 0, 4)
+    assert nrt.nrt_get_model_instance_count(model) == 2
+    assert nrt.nrt_get_model_vnc_count(model) == nrt.nrt_get_model_nc_count(model) == 2
+    inputs, outputs = tensors(x=X), tensors(output0=NOTHING)
+    nrt.nrt_execute(model, inputs, outputs)
+    assert result(outputs) == [1, 20, 300]
+    assert nrt.nrt_get_model_info(nrt.nrt_load(spread, 2)) == 2
+    with refused(Status.NRT_LOAD_NOT_ENOUGH_NC, "nc_count must be at least 2"):
+        nrt.nrt_load(spread, 0, 1)
 
 
 @pytest.mark.parametrize("name", INSTANCES)

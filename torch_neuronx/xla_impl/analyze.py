@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from torch_neuronx.version import __version__
-from torch_neuronx.xla_impl.operator_check import LOWERING, describe
-from torch_neuronx.xla_impl.operators import Call, operators_of
+
+if TYPE_CHECKING:  # loading a model needs none of what a check needs
+    from torch_neuronx.xla_impl.operators import Call
 
 logger = logging.getLogger("Neuron")
 
@@ -53,8 +54,18 @@ def analyze(
     Source: AWS Neuron documentation, PyTorch Neuron analyze API for inference.
     """
     _require_arguments(func, max_workers)
-    folder = _folder(compiler_workdir) if not cleanup else None
+    folder = work_folder(compiler_workdir) if not cleanup else None
     calls = [c for c in _traced(func, example_inputs) if c.kind not in additional_ignored_ops]
+    return _report(calls, check_calls(calls, folder, max_workers))
+
+
+def check_calls(
+    calls: Sequence[Call], folder: Path | None, max_workers: int
+) -> list[tuple[str, str]]:
+    """The verdict of each call, where it fails and why; the HLO of each distinct one goes to
+    `folder`."""
+    from torch_neuronx.xla_impl.operator_check import describe
+
     jobs: dict[str, dict[str, Any]] = {}
     keys = []
     for call in calls:
@@ -63,7 +74,7 @@ def analyze(
         file = _file(folder, len(jobs), call.kind) if keys[-1] not in jobs else ""
         jobs.setdefault(keys[-1], job | {"file": file})
     verdicts = dict(zip(jobs, check_all(list(jobs.values()), max_workers), strict=True))
-    return _report(calls, [verdicts[key] for key in keys])
+    return [verdicts[key] for key in keys]
 
 
 def _require_arguments(func: object, max_workers: object) -> None:
@@ -76,12 +87,14 @@ def _require_arguments(func: object, max_workers: object) -> None:
 
 
 def _traced(func: Callable[..., Any], example_inputs: Any) -> list[Call]:
+    from torch_neuronx.xla_impl.operators import operators_of
+
     single = isinstance(example_inputs, torch.Tensor | dict)
     arguments = (example_inputs,) if single else tuple(example_inputs)
     return operators_of(func, arguments)
 
 
-def _folder(compiler_workdir: str | None) -> Path | None:
+def work_folder(compiler_workdir: str | None) -> Path | None:
     if compiler_workdir is None:
         return None
     folder = Path(compiler_workdir).absolute()
@@ -111,6 +124,8 @@ def check_all(jobs: Sequence[dict[str, Any]], max_workers: int) -> list[tuple[st
 
 def _check_share(jobs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """Check jobs in one process after the other: the job that ends a process has failed."""
+    from torch_neuronx.xla_impl.operator_check import LOWERING
+
     verdicts: list[tuple[str, str]] = []
     while len(verdicts) < len(jobs):
         lines = "".join(f"{json.dumps(job)}\n" for job in jobs[len(verdicts) :])

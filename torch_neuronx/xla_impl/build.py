@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,20 +12,18 @@ import torch
 
 from hlo_frontend.capture import Capture, Input, State, capture
 from hlo_frontend.capture.dtypes import element_type, to_numpy
-from hlo_frontend.hlo.proto import write_module
-from hlo_frontend.hlo.text import print_module
 from hlo_frontend.hlo.types import Shape
 from neff.compile import Compiled, compile_module
-from neff.files import write_atomically
-from neff.options import CompileOptions, parse_options
+from neff.options import CompileOptions, parse_options, words
 from neff.pipeline import PassRecord
 from neff.program import Kind, Variable
 from neff.program import Weight as BoundWeight
 from neff.support.memory import check_interface
-from torch_neuronx.version import __version__
-from torch_neuronx.xla_impl.module import script
+from torch_neuronx.xla_impl.module import NeuronModule, script
+from torch_neuronx.xla_impl.workdir import WorkDirectory
 
 logger = logging.getLogger("Neuron")
+COMMAND = ("neuronx-cc", "compile", "--framework=XLA", "graph.hlo", "--output=graph.neff")
 
 
 def trace_model(
@@ -42,41 +38,62 @@ def trace_model(
 ) -> torch.jit.ScriptModule:
     """What `torch_neuronx.trace` does, with every keyword given."""
     options = parse_options(compiler_args)
-    if cpu_backend and not _names_target(compiler_args):
+    given = words(compiler_args)
+    named = any(word.split("=")[0] == "--target" for word in given)
+    if cpu_backend and not named:
         raise ValueError(
             "torch_neuronx.trace: cpu_backend=True must be combined with --target in "
             f"compiler_args, got {compiler_args!r}"
         )
-    workdir = _work_directory(compiler_workdir)
+    workdir = None
+    if compiler_workdir is not None:
+        target = () if named else (f"--target={options.target}",)
+        command = (*COMMAND, *target, *given)
+        workdir = WorkDirectory.make("torch_neuronx.trace", compiler_workdir, command)
+    return build(
+        func,
+        example_inputs,
+        options=options,
+        workdir=workdir,
+        input_output_aliases=input_output_aliases,
+        inline_weights=inline_weights_to_neff,
+    )
+
+
+def build(
+    func: Callable[..., Any],
+    example_inputs: Any,
+    *,
+    options: CompileOptions,
+    workdir: WorkDirectory | None = None,
+    input_output_aliases: Mapping[torch.Tensor, int] | None = None,
+    inline_weights: bool = True,
+    compiler: Callable[..., Compiled] = compile_module,
+    wrapper: type[NeuronModule] = NeuronModule,
+) -> torch.jit.ScriptModule:
+    """Capture a callable, compile it by `compiler`, load it, and script a `wrapper` of it."""
     start = time.perf_counter()
     captured = capture(func, example_inputs, input_output_aliases=input_output_aliases)
     _report(PassRecord("capture", time.perf_counter() - start, _size(captured), True))
     if workdir is not None:
-        _write_hlo(workdir, captured, options, compiler_args)
+        workdir.write_module(captured.module)
     held = {n for n, p in enumerate(captured.parameters) if not isinstance(p, Input)}
     check_interface(captured.module, held, options)  # before the weights are read
-    inputs, binding = bind(captured, inline_weights_to_neff)
-    compiled = compile_module(
-        captured.module, inputs, binding, options=options, dump=workdir, observe=_report
+    inputs, binding = bind(captured, inline_weights)
+    dump = workdir.path if workdir is not None else None
+    compiled = compiler(
+        captured.module, inputs, binding, options=options, dump=dump, observe=_report
     )
     if workdir is not None:
-        _write_neff(workdir, compiled)
-    weights = {} if inline_weights_to_neff else _weights(captured)
+        workdir.write_compiled(compiled)
+    weights = {} if inline_weights else _weights(captured)
     files, size = (compiled.neff, compiled.metaneff), compiled.stages[-1].instructions
     del inputs, compiled  # the host copies of folded weights: the NEFF holds them now
     arguments = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
     start = time.perf_counter()
     model = load(*files)
     _report(PassRecord("load", time.perf_counter() - start, size, False))
-    return script(model, captured, weights, tuple(arguments))
-
-
-def _words(arguments: str | Sequence[str] | None) -> list[str]:
-    return shlex.split(arguments) if isinstance(arguments, str) else list(arguments or ())
-
-
-def _names_target(arguments: str | Sequence[str] | None) -> bool:
-    return any(word.split("=")[0] == "--target" for word in _words(arguments))
+    return script(model, captured, weights, tuple(arguments), wrapper)
 
 
 def _size(captured: Capture) -> int:
@@ -122,50 +139,6 @@ def _weights(captured: Capture) -> dict[str, torch.Tensor]:
 def _bound(name: str, tensor: torch.Tensor, kind: Kind) -> Variable:
     weight = BoundWeight.of(to_numpy(tensor))
     return Variable(name, weight.shape, kind, weight)
-
-
-def _work_directory(path: str | None) -> Path | None:
-    """The work directory, made and known to be writable before any work is done."""
-    if path is None:
-        return None
-    workdir = Path(path)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_atomically(workdir / "log-neuron-cc.txt", b"")
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            f"torch_neuronx.trace: compiler_workdir must be a directory that can be written to "
-            f"({error.strerror})",
-            str(path),
-        ) from error
-    return workdir
-
-
-def _write_hlo(
-    workdir: Path,
-    captured: Capture,
-    options: CompileOptions,
-    arguments: str | Sequence[str] | None,
-) -> None:
-    write_atomically(workdir / "graph.hlo", write_module(captured.module))
-    write_atomically(workdir / "graph.hlo.txt", print_module(captured.module).encode())
-    words = _words(arguments)
-    if not _names_target(arguments):
-        words = [f"--target={options.target}", *words]
-    command = ["neuronx-cc", "compile", "--framework=XLA", "graph.hlo", "--output=graph.neff"]
-    write_atomically(workdir / "command.txt", shlex.join([*command, *words]).encode() + b"\n")
-
-
-def _write_neff(workdir: Path, compiled: Compiled) -> None:
-    write_atomically(workdir / "graph.neff", compiled.neff.data)
-    write_atomically(workdir / "metaneff.pb", compiled.metaneff)
-    lines = [f"neuron emulator {__version__}, target {compiled.program.target}"]
-    lines += [
-        f"{s.name} finished after {s.seconds:.3f} seconds, {s.instructions} instructions"
-        for s in compiled.stages
-    ]
-    write_atomically(workdir / "log-neuron-cc.txt", "\n".join([*lines, ""]).encode())
 
 
 def load(neff: np.ndarray, metaneff: bytes) -> torch.ScriptObject:

@@ -8,21 +8,23 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch.utils import _pytree as pytree
 
 from runtime import placement
 from torch_neuronx import calls
-from torch_neuronx.models import NeuronModel, neuron_models
+from torch_neuronx.models import NeuronModel, cores_at_once, neuron_models
 
 
 class DataParallel(torch.nn.Module):
     """Replicates a traced model on NeuronCores, and spreads the batch of each call over them.
 
     `device_ids` are indices of the process's NeuronCores, or strings such as "nc:1"; by default
-    all of them. `dim` is the batch's dimension in every input and output. Where it is 0, parts of a
+    all of them. A pipeline takes consecutive cores from each index on, which by default leave no
+    gaps. `dim` is the batch's dimension in every input and output. Where it is 0, parts of a
     batch may have any size (dynamic batching), unless `set_dynamic_batching` is False or
     `disable_dynamic_batching` is called: then a part must have the size that was traced. A model
     that dynamic batching cannot serve warns and is held to that as well.
@@ -37,6 +39,8 @@ class DataParallel(torch.nn.Module):
     Source: AWS Neuron documentation, PyTorch Neuron DataParallel API.
     """
 
+    who: ClassVar[str] = "torch_neuronx.DataParallel"
+
     def __init__(
         self,
         model: torch.jit.ScriptModule,
@@ -45,9 +49,10 @@ class DataParallel(torch.nn.Module):
         set_dynamic_batching: bool = True,
     ) -> None:
         super().__init__()
-        if not neuron_models(model):
-            raise ValueError("torch_neuronx.DataParallel: the model must come from a Neuron trace")
-        self.device_ids = _indices(device_ids)
+        models = neuron_models(model)
+        if not models:
+            raise ValueError(f"{self.who}: the model must come from a Neuron trace")
+        self.device_ids = self._indices(device_ids, cores_at_once(models))
         self.dim = dim
         self.split_size: int | None = None
         self._lock = threading.Lock()
@@ -55,8 +60,8 @@ class DataParallel(torch.nn.Module):
         self._workers = 2 * len(self.device_ids)
         # Not submodules: replicas share one set of weights, which state_dict must not repeat.
         self._replicas = [model, *(_replica(model, device) for device in self.device_ids[1:])]
-        for neuron_model in neuron_models(model):
-            neuron_model.set_neuron_devices(self.device_ids[0], 1)
+        for neuron_model in models:
+            neuron_model.set_neuron_devices(self.device_ids[0], -1)
         self.dynamic_batching = set_dynamic_batching and dim == 0 and self._batched_dynamically()
 
     @property
@@ -66,7 +71,7 @@ class DataParallel(torch.nn.Module):
     @num_workers.setter
     def num_workers(self, workers: int) -> None:
         if workers < 1:
-            raise ValueError(f"DataParallel: num_workers must be at least 1, got {workers}")
+            raise ValueError(f"{self.who}: num_workers must be at least 1, got {workers}")
         with self._lock:
             self._workers = workers
             self._pool = None  # calls that use the old threads keep them until they end
@@ -106,11 +111,36 @@ class DataParallel(torch.nn.Module):
                 calls.dynamic_batch(replica)
         except ValueError as error:
             warnings.warn(
-                f"torch_neuronx.DataParallel: dynamic batching cannot be enabled: {error}",
+                f"{self.who}: dynamic batching cannot be enabled: {error}",
                 stacklevel=3,
             )
             return False
         return True
+
+    def _indices(self, device_ids: Sequence[int | str] | None, size: int) -> list[int]:
+        """The indices that device ids stand for, or with None those from which on models of so
+        many cores fill the process's."""
+        try:
+            available = len(placement.all_cores(size))
+        except RuntimeError as error:
+            raise RuntimeError(
+                "Neuron runtime cannot be initialized; cannot determine the number of available "
+                f"NeuronCores: {error}"
+            ) from error
+        if device_ids is None:
+            return list(range(0, available, size))
+        if not device_ids:
+            raise ValueError(f"{self.who}: device_ids must name a NeuronCore, got []")
+        return [self._index(device, len(placement.all_cores())) for device in device_ids]
+
+    def _index(self, device: int | str, available: int) -> int:
+        text = device.removeprefix("nc:") if isinstance(device, str) else device
+        if isinstance(text, bool) or not str(text).isdigit() or int(text) >= available:
+            raise ValueError(
+                f"{self.who}: a device id must be an index below {available}, or 'nc:' and one, "
+                f"got {device!r}"
+            )
+        return int(text)
 
     def _batch(self, leaves: Sequence[Any]) -> int:
         """The size of the inputs' batch, which they must share."""
@@ -119,8 +149,7 @@ class DataParallel(torch.nn.Module):
         if len(sizes) != 1 or None in sizes:
             shapes = ", ".join(str(list(t.shape)) for t in tensors) or "none"
             raise ValueError(
-                f"torch_neuronx.DataParallel: all inputs must have the batch in dimension "
-                f"{self.dim}, got {shapes}"
+                f"{self.who}: all inputs must have the batch in dimension {self.dim}, got {shapes}"
             )
         return next(size for size in sizes if size is not None)
 
@@ -135,7 +164,7 @@ class DataParallel(torch.nn.Module):
         traced = shape[self.dim]
         if step != traced or size % step:
             raise ValueError(
-                f"torch_neuronx.DataParallel: without dynamic batching, each part of a batch must "
+                f"{self.who}: without dynamic batching, each part of a batch must "
                 f"have the size that was traced, {traced} in dimension {self.dim}; got a batch of "
                 f"{size} in parts of {step} on {len(self.device_ids)} NeuronCores"
             )
@@ -147,38 +176,13 @@ class DataParallel(torch.nn.Module):
             return self._pool
 
 
-def _indices(device_ids: Sequence[int | str] | None) -> list[int]:
-    """The indices that device ids stand for; of all cores for None."""
-    try:
-        available = len(placement.all_cores())
-    except RuntimeError as error:
-        raise RuntimeError(
-            "Neuron runtime cannot be initialized; cannot determine the number of available "
-            f"NeuronCores: {error}"
-        ) from error
-    indices = [_index(device, available) for device in device_ids or range(available)]
-    if device_ids is not None and not device_ids:
-        raise ValueError("torch_neuronx.DataParallel: device_ids must name a NeuronCore, got []")
-    return indices
-
-
-def _index(device: int | str, available: int) -> int:
-    text = device.removeprefix("nc:") if isinstance(device, str) else device
-    if isinstance(text, bool) or not str(text).isdigit() or int(text) >= available:
-        raise ValueError(
-            f"torch_neuronx.DataParallel: a device id must be an index below {available}, or 'nc:' "
-            f"and one, got {device!r}"
-        )
-    return int(text)
-
-
 def _replica(model: torch.jit.ScriptModule, device: int) -> torch.jit.ScriptModule:
     """A copy of a model on a core. The NEFF, and with it the weights, are shared."""
-    with placement.placing_here(lambda: placement.cores(device, 1)):
+    with placement.placing_here(partial(placement.cores, device, -1)):
         replica = copy.deepcopy(model)
     for neuron_model in neuron_models(replica):
         if calls.has_option(neuron_model, "lazy_load"):
-            neuron_model.set_neuron_devices(device, 1)
+            neuron_model.set_neuron_devices(device, -1)
     return replica
 
 

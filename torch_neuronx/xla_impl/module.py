@@ -48,11 +48,14 @@ class NeuronModule(torch.nn.Module):
     def forward(self, *arguments: Any) -> Any:
         _, flat = flatten(arguments, "arguments")
         flat += [getattr(self.weights, name) for name in self._names]
+        return unflatten(self._structure, self.run(flat))
+
+    def run(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The one operator."""
         if self._single:
-            outputs = [torch.ops.neuron.forward_v2_1(flat, self.model)]
-        else:
-            outputs = torch.ops.neuron.forward_v2(flat, self.model)
-        return unflatten(self._structure, outputs)
+            return [torch.ops.neuron.forward_v2_1(tensors, self.model)]
+        outputs: list[torch.Tensor] = torch.ops.neuron.forward_v2(tensors, self.model)
+        return outputs
 
 
 def script(
@@ -60,9 +63,10 @@ def script(
     captured: Capture,
     weights: Mapping[str, torch.Tensor],
     example_inputs: tuple[Any, ...],
+    wrapper: type[NeuronModule] = NeuronModule,
 ) -> torch.jit.ScriptModule:
     """The traced module. Tracing executes nothing: the operator answers with zeros."""
-    module = _class_for(captured, len(example_inputs))(model, captured, weights).eval()
+    module = _class_for(captured, len(example_inputs), wrapper)(model, captured, weights).eval()
     answers = [
         torch.zeros(captured.outputs[n].dims, dtype=TORCH_DTYPES[captured.outputs[n].dtype])
         for n in _returned(captured)
@@ -94,20 +98,20 @@ def _places(structure: Structure) -> set[int]:
     return set[int]().union(*map(_places, structure.items))
 
 
-def _class_for(captured: Capture, count: int) -> type[NeuronModule]:
+def _class_for(captured: Capture, count: int, wrapper: type[NeuronModule]) -> type[NeuronModule]:
     """The module class with the traced callable's argument names, where TorchScript allows them."""
     names = list(dict.fromkeys(spec.name.split(".")[0] for spec in captured.inputs))
     if len(names) != count or not all(name.isidentifier() for name in names):
-        return NeuronModule
+        return wrapper
 
-    class Named(NeuronModule):
+    class Named(wrapper):  # type: ignore[misc,valid-type]
         def forward(self, *arguments: Any) -> Any:
             return super().forward(*arguments)
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind) for name in ("self", *names)]
     Named.forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    Named.__name__ = Named.__qualname__ = NeuronModule.__name__
+    Named.__name__ = Named.__qualname__ = wrapper.__name__
     return Named
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from torch_neuronx.xla_impl.operators import Call, operator, tensors_in
+from hlo_frontend.partition.operators import operator
+from torch_neuronx.xla_impl.operators import Call, tensors_in
 
 LOWERING, COMPILING = "Lowering to HLO", "neuronx-cc"  # the documented places of failure
 

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
+import copy
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from hlo_frontend.capture.naming import roots
+from hlo_frontend.capture.tracing import without_fast_path
+from hlo_frontend.partition import Traced
+from hlo_frontend.partition.operators import STRUCTURE, operator, results_of
 from torch_neuronx.xla_impl.operator_graph import Node, graph_of
 
-# TorchScript writes a dtype as PyTorch's own number for it.
-DTYPES: dict[int, torch.dtype] = {
-    0: torch.uint8,
-    1: torch.int8,
-    2: torch.int16,
-    3: torch.int32,
-    4: torch.int64,
-    5: torch.float16,
-    6: torch.float32,
-    7: torch.float64,
-    8: torch.complex32,
-    9: torch.complex64,
-    10: torch.complex128,
-    11: torch.bool,
-    15: torch.bfloat16,
-    23: torch.float8_e5m2,
-    24: torch.float8_e4m3fn,
-}
 # Operators whose results nobody can know from their arguments.
 RANDOM = ("rand", "normal", "dropout", "bernoulli", "multinomial", "uniform", "exponential")
 
@@ -41,7 +27,8 @@ class Call:
     """One operator that ran: its kind (`aten::relu`), its schema and its arguments in that order.
 
     `known` says which arguments the example inputs have no part in. `stack` is the Python call
-    stack, innermost first; `graph` the TorchScript graph of this operator alone.
+    stack, innermost first; `graph` the TorchScript graph of this operator alone; `result` is the
+    number of its first result in the whole graph.
     """
 
     kind: str
@@ -50,31 +37,7 @@ class Call:
     known: tuple[bool, ...]
     stack: str
     graph: str
-
-
-def operator(schema: str) -> Callable[..., Any]:
-    """The function of an operator, called with the arguments of its schema in their order.
-
-    Raises AttributeError or ImportError if nothing in this process provides it.
-    """
-    parsed = torch._C.parse_schema(schema)
-    namespace, name = parsed.name.split("::")
-    if not hasattr(getattr(torch.ops, namespace), name):
-        importlib.import_module(namespace)  # `torchvision::nms` comes with torchvision
-    packet = getattr(getattr(torch.ops, namespace), name)
-    overload = getattr(packet, parsed.overload_name or "default")
-    names = [a.name for a in parsed.arguments]
-    first_keyword = sum(not a.kwarg_only for a in parsed.arguments)
-
-    def call(*arguments: Any) -> Any:
-        values = [
-            DTYPES[value] if name == "dtype" and type(value) is int else value
-            for name, value in zip(names, arguments, strict=True)
-        ]
-        keywords = dict(zip(names[first_keyword:], values[first_keyword:], strict=True))
-        return overload(*values[:first_keyword], **keywords)
-
-    return call
+    result: int
 
 
 def tensors_in(value: object) -> list[torch.Tensor]:
@@ -97,31 +60,35 @@ def operators_of(func: Callable[..., Any], example_inputs: tuple[Any, ...]) -> l
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.random.fork_rng(devices=[]))
-        stack.enter_context(_no_fast_path())
+        stack.enter_context(without_fast_path())
         stack.enter_context(warnings.catch_warnings())
         # The graph is for these inputs alone: that it may not generalize does not matter.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         traced = torch.jit.trace(_flat(func), example_inputs, strict=False, check_trace=False)
-        graph = traced.inlined_graph
-        run = _Run()
-        inputs = list(graph.inputs())
-        if len(inputs) > len(example_inputs):
-            run.set(inputs.pop(0), traced, known=True)
-        for value, given in zip(inputs, example_inputs, strict=True):
-            run.set(value, given, known=False)
-        run.block(graph)
+        return _run(traced.inlined_graph, traced, example_inputs)
+
+
+def operators_at(traced: Traced) -> dict[int, Call]:
+    """What ran at each site of a traced graph, by its index; nothing for those that make no tensor
+    and for control flow."""
+    inputs = copy.deepcopy(traced.example_inputs)  # the program may write to them
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        calls = _run(traced.graph, traced.module, inputs)
+    found = {call.result: call for call in calls}
+    first = {s.index: s.node.outputsAt(0).unique() for s in traced.sites if s.node.outputsSize()}
+    return {index: found[unique] for index, unique in first.items() if unique in found}
+
+
+def _run(graph: Any, module: Any, example_inputs: Sequence[Any]) -> list[Call]:
+    """The operators that run in a graph of a module."""
+    run = _Run()
+    inputs = list(graph.inputs())
+    if len(inputs) > len(example_inputs):
+        run.set(inputs.pop(0), module, known=True)
+    for value, given in zip(inputs, example_inputs, strict=True):
+        run.set(value, given, known=False)
+    run.block(graph)
     return run.calls
-
-
-@contextmanager
-def _no_fast_path() -> Iterator[None]:
-    """Keep attention layers from calling an operator of their own, which no graph has."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 def _flat(func: Callable[..., Any]) -> torch.nn.Module:
@@ -134,7 +101,7 @@ def _flat(func: Callable[..., Any]) -> torch.nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.func = func
-            self.held = torch.nn.ModuleList(_modules_of(func))  # else weights were constants
+            self.held = torch.nn.ModuleList(roots(func).values())  # else weights were constants
 
         def forward(self, *arguments: Any) -> list[torch.Tensor]:
             return tensors_in(self.func(*arguments))
@@ -149,15 +116,6 @@ def _flat(func: Callable[..., Any]) -> torch.nn.Module:
     names = [inspect.Parameter(p.name, kinds[0]) for p in given if p.name != "self"]
     Flat.forward.__signature__ = inspect.Signature([first, *names])  # type: ignore[attr-defined]
     return Flat()
-
-
-def _modules_of(func: Callable[..., Any]) -> list[torch.nn.Module]:
-    """The modules that a function or method refers to."""
-    held = [getattr(func, "__self__", None)]
-    if inspect.isfunction(func):
-        found = inspect.getclosurevars(func)
-        held += [*found.nonlocals.values(), *found.globals.values()]
-    return [m for m in held if isinstance(m, torch.nn.Module)]
 
 
 class _Run:
@@ -209,8 +167,9 @@ class _Run:
         if tensors_in(result):
             kept = tuple(map(_described, arguments))
             stack = node.sourceRange()
-            self.calls.append(Call(node.kind(), schema, kept, tuple(known), stack, graph))
-        return [result] if node.outputsSize() == 1 else list(result or ())
+            number = node.outputsAt(0).unique()
+            self.calls.append(Call(node.kind(), schema, kept, tuple(known), stack, graph, number))
+        return results_of(node, result)
 
     def _branch(self, node: Node) -> None:
         (condition,) = node.inputs()
@@ -249,37 +208,3 @@ def _described(value: Any) -> Any:
 
 
 SMALL = 4096  # elements of a tensor that is kept by value
-
-
-def _raise(node: Node, arguments: list[Any]) -> list[Any]:
-    raise RuntimeError(f"torch_neuronx.analyze: the program raises {arguments[0]}")
-
-
-def _items(node: Node, arguments: list[Any]) -> list[Any]:
-    return list(arguments[0])
-
-
-def _same(node: Node, arguments: list[Any]) -> list[Any]:
-    return arguments
-
-
-# What nests values and computes nothing: each gives the node's outputs.
-STRUCTURE: dict[str, Callable[[Node, list[Any]], list[Any]]] = {
-    "prim::Constant": lambda node, _: [node.output().toIValue()],
-    "prim::GetAttr": lambda node, values: [getattr(values[0], node.s("name"))],
-    "prim::ListConstruct": lambda _, values: [list(values)],
-    "prim::TupleConstruct": lambda _, values: [tuple(values)],
-    "prim::DictConstruct": lambda _, v: [dict(zip(v[::2], v[1::2], strict=True))],
-    "prim::ListUnpack": _items,
-    "prim::TupleUnpack": _items,
-    "prim::TupleIndex": lambda _, values: [values[0][values[1]]],
-    "prim::NumToTensor": lambda _, values: [torch.tensor(values[0])],
-    "aten::__getitem__": lambda _, values: [values[0][values[1]]],
-    "prim::device": lambda _, values: [values[0].device],
-    "prim::min": lambda _, values: [min(*values)],
-    "prim::max": lambda _, values: [max(*values)],
-    "prim::data": _same,
-    "prim::unchecked_cast": _same,
-    "prim::unchecked_unwrap_optional": _same,
-    "prim::RaiseException": _raise,
-}

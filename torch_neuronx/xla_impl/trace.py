@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from torch_neuronx.partitioner import PartitionerConfig
+
 # The keywords in the order in which they may still be given by position.
 KEYWORDS = (
     "input_output_aliases",
@@ -26,7 +28,7 @@ def trace(
     input_output_aliases: dict[torch.Tensor, int] | None = None,
     compiler_workdir: str | None = None,
     compiler_args: str | Sequence[str] | None = None,
-    partitioner_config: object | None = None,
+    partitioner_config: PartitionerConfig | None = None,
     inline_weights_to_neff: bool = True,
     cpu_backend: bool = False,
 ) -> torch.jit.ScriptModule:
@@ -37,6 +39,7 @@ def trace(
     flattened result, that is their next value: they stay on the NeuronCore. `compiler_workdir`
     receives the HLO, the NEFF and the logs. `compiler_args` are neuronx-cc options. With
     `inline_weights_to_neff=False` the weights are parameters of the result's `weights` submodule.
+    With a `partitioner_config` what is not supported runs on the CPU (see PartitionerConfig).
 
     Raises hlo_frontend.errors.CaptureError where `func` cannot be captured as one graph,
     neff.errors.CompileError and OptionError where it cannot be compiled.
@@ -63,11 +66,16 @@ def trace(
         "cpu_backend": cpu_backend,
         **given,
     }
-    if keywords.pop("partitioner_config") is not None:
-        raise NotImplementedError(
-            "torch_neuronx.trace: partitioner_config is not built yet; "
-            "every operator must compile for Neuron"
-        )
-    from torch_neuronx.xla_impl.build import trace_model
+    config = keywords.pop("partitioner_config")
+    if config is None:
+        from torch_neuronx.xla_impl.build import trace_model
 
-    return trace_model(func, example_inputs, **keywords)
+        return trace_model(func, example_inputs, **keywords)
+    if not isinstance(config, PartitionerConfig):
+        raise TypeError(
+            "torch_neuronx.trace: partitioner_config must be a PartitionerConfig, "
+            f"got {type(config).__name__}"
+        )
+    from torch_neuronx.xla_impl.partition import trace_partitioned
+
+    return trace_partitioned(func, example_inputs, config, **keywords)

@@ -1,0 +1,244 @@
+// The functions of a float, on vectors.
+//
+// They hold to 2 ulp of the exact value (as tests/runtime/test_tile.py checks), with the results of
+// IEEE 754 for infinities, NaN and -0. Their polynomials were fitted with the Remez algorithm to
+// the expressions that stand beside them.
+#pragma once
+
+#include "vector.h"
+
+namespace neuron::kernels {
+
+namespace fitted {
+
+// Sum of c[i] * x^i.
+template <int N>
+inline vec polynomial(vec x, const float (&c)[N]) {
+  vec made = splat(c[N - 1]);
+  for (int i = N - 2; i >= 0; --i) made = fma(made, x, splat(c[i]));
+  return made;
+}
+
+constexpr float kLog2E = 1.44269504f;
+// ln 2 in two parts; products of the first with whole numbers up to 2^9 are exact.
+constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+
+struct Reduced {
+  vec n, r;  // x = n ln 2 + r, |r| <= ln 2 / 2
+};
+inline Reduced reduce(vec x) {
+  const vec n = rint(x * kLog2E);
+  return {n, fma(n, splat(-kLn2Low), fma(n, splat(-kLn2High), x))};
+}
+
+// (e^r - 1 - r) / r^2
+constexpr float kExp[] = {0.49999993411792265f, 0.16666520106671224f, 0.041668394359928544f,
+                          0.0083687805282028147f, 0.0013814459780853296f};
+constexpr float kExpm1[] = {0.50000000680339131f,   0.16666665864830415f, 0.041666293646305539f,
+                            0.0083334976188814569f, 0.0013944757868607509f,
+                            0.00019790273620505734f};
+// (log(1 + f) - f + f^2 / 2) / f^3 between sqrt(1/2) - 1 and sqrt(2) - 1
+constexpr float kLog[] = {0.33333314560069764f,  -0.24999985998370202f, 0.20002006457876967f,
+                          -0.16669166517094683f, 0.14222342186867672f,  -0.12387369572128561f,
+                          0.11851902010992446f,  -0.11767120524522851f, 0.069324205352700497f};
+// (tanh(x) / x - 1) / t in t = x^2 up to 0.55^2
+constexpr float kTanh[] = {-0.33333321853595621f, 0.13332701461603668f, -0.053862514412995691f,
+                           0.021108392013870909f, -0.006320636599016728f};
+// erf(x) / x - 1 in t = x^2 up to 1.1^2
+constexpr float kErf[] = {0.12837916214750902f,   -0.37612600085165239f, 0.11283287133697968f,
+                          -0.026841263430065925f, 0.0051645532742507618f, -0.00078033278098333138f,
+                          7.1806900460119816e-5f};
+// 1 - erf(2.515625 + u) from 1.1 to 3.93, from where on 1 is as near
+constexpr float kErfc[] = {0.00037421507709513541f,  -0.00201404644589343f,
+                           0.0050666663134870987f,   -0.0078267780718456791f,
+                           0.0081549598012815038f,   -0.0058530514032444963f,
+                           0.0027361950911778629f,   -0.00058450022022869229f,
+                           -0.00022384556315873189f, 0.00025268393645717085f,
+                           -8.2276575408108034e-5f,  -1.27594969104189e-5f,
+                           1.5026676666319279e-5f,   -1.0168266865229745e-6f,
+                           -8.1162944447766393e-7f};
+
+}  // namespace fitted
+
+inline vec exp(vec x) {
+  vec in = x > 89.0f ? splat(89.0f) : x;  // infinity, as is all above
+  in = in < -104.5f ? splat(-104.5f) : in;
+  const auto [n, r] = fitted::reduce(in);
+  const vec q = fma(r * r, fitted::polynomial(r, fitted::kExp), r);
+  return scale(q + 1.0f, n);
+}
+
+inline vec expm1(vec x) {
+  vec in = x > 89.0f ? splat(89.0f) : x;
+  in = in < -20.0f ? splat(-20.0f) : in;  // -1
+  const auto [n, r] = fitted::reduce(in);
+  const vec q = fma(r * r, fitted::polynomial(r, fitted::kExpm1), r);
+  const vec half = scale(splat(0.5f), n);  // of 2^n, which may be too large
+  const vec made = fma(half, q, half - 0.5f) * 2.0f;
+  return abs(x) < 1e-7f ? x : made;
+}
+
+// -infinity for 0, NaN below.
+inline vec log(vec x) {
+  const ivec tiny = x < std::numeric_limits<float>::min();
+  const vec in = tiny ? x * 0x1p25f : x;
+  // in = 2^e (1 + f), with 1 + f between sqrt(1/2) and sqrt(2)
+  const ivec e = (bits(in) - 0x3f3504f3) >> 23;
+  const vec f = from_bits(bits(in) - (e << 23)) - 1.0f;
+  const vec n = to_float(e) - (tiny ? splat(25.0f) : vec{});
+  const vec square = f * f;
+  vec made = square * f * fitted::polynomial(f, fitted::kLog);
+  made = fma(n, splat(fitted::kLn2Low), made);
+  made = fma(square, splat(-0.5f), made);
+  made = fma(n, splat(fitted::kLn2High), f + made);
+  made = x < kInfinity ? made : x;  // infinity and NaN
+  return x > 0.0f ? made : (x == 0.0f ? splat(-kInfinity) : splat(kNan));
+}
+
+inline vec log1p(vec x) {
+  const vec u = x + 1.0f;
+  const vec lost = x < 1.0f ? x - (u - 1.0f) : 1.0f - (u - x);
+  const vec made = log(u) + lost / u;
+  const vec large = x < kInfinity && u > 0.0f ? made : log(u);
+  return abs(x) < 1e-8f ? x : large;
+}
+
+inline vec tanh(vec x) {
+  const vec magnitude = abs(x), t = x * x;
+  const vec in = magnitude > 10.0f ? splat(10.0f) : magnitude;  // 1
+  const vec large = 1.0f - 2.0f / (exp(in + in) + 1.0f);
+  const vec small = fma(x * t, fitted::polynomial(t, fitted::kTanh), x);
+  return with_sign(magnitude < 0.55f ? small : large, x);  // small is +0 for -0
+}
+
+inline vec erf(vec x) {
+  const vec magnitude = abs(x), t = x * x;
+  const vec small = fma(x, fitted::polynomial(t, fitted::kErf), x);
+  const vec in = magnitude > 3.93f ? splat(3.93f) : magnitude;  // 1
+  const vec large = 1.0f - fitted::polynomial(in - 2.515625f, fitted::kErfc);
+  return magnitude < 1.1f ? small : with_sign(large, x);
+}
+
+// 1 / (1 + e^-x), with e^-x = 2^n (1 + q). Where it is below all but the largest denormals: 0.
+inline vec logistic(vec x) {
+  vec in = x < -88.0f ? splat(-88.0f) : x;
+  in = in > 40.0f ? splat(40.0f) : in;  // 1
+  const auto [n, r] = fitted::reduce(-in);
+  vec q = fma(r * r, fitted::polynomial(r, fitted::kExp), r);
+  const vec power = scale(splat(1.0f), n);
+  q = n > 23.5f ? q + scale(splat(1.0f), -n) : q;  // the sum beside it leaves out the 1
+  const vec made = 1.0f / fma(power, q, power + 1.0f);
+  return x < -88.0f ? vec{} : made;
+}
+
+inline vec rsqrt(vec x) { return 1.0f / sqrt(x); }
+
+// -1, 0 or 1; zeros keep their sign.
+inline vec sign(vec x) {
+  const vec one = with_sign(splat(1.0f), x);
+  return x == 0.0f || is_nan(x) ? x : one;
+}
+
+// --- Functions that need more digits on the way: computed in double.
+
+typedef double dvec __attribute__((vector_size(8 * W)));
+typedef int64_t lvec __attribute__((vector_size(8 * W)));
+
+namespace fitted {
+
+constexpr double kRint = 0x1.8p52;  // x + kRint - kRint is x, rounded, for |x| < 2^51
+inline dvec rint(dvec x) { return (x + kRint) - kRint; }
+inline dvec splat_double(double x) { return dvec{} + x; }
+
+// log2 of positive finite numbers that were floats.
+inline dvec log2(dvec x) {
+  const lvec e = ((lvec)x - 0x3fe6a09e667f3bcdLL) >> 52;
+  const dvec m = (dvec)((lvec)x - (e << 52));
+  const dvec s = (m - 1.0) / (m + 1.0), t = s * s;
+  dvec made = splat_double(1.0 / 17);
+  for (int k = 15; k >= 1; k -= 2) made = made * t + 1.0 / k;
+  return __builtin_convertvector(e, dvec) + made * s * (2 * 1.4426950408889634);
+}
+
+// 2^x, with infinity and 0 for what no float holds.
+inline dvec exp2(dvec x) {
+  dvec in = x > 200.0 ? splat_double(200.0) : x;
+  in = in < -200.0 ? splat_double(-200.0) : in;
+  const dvec n = rint(in), r = (in - n) * 0.69314718055994531;
+  dvec made = splat_double(1.0);
+  for (int k = 12; k >= 1; --k) made = made * r / static_cast<double>(k) + 1.0;
+  const lvec whole = (lvec)(n + kRint) - (lvec)splat_double(kRint);
+  return made * (dvec)((whole + 1023) << 52);
+}
+
+constexpr float kLargeAngle = 1e5f;
+
+struct Angle {
+  dvec sine, cosine;
+  ivec quarter;  // x = quarter * pi/2 + r; the sine and cosine are of r
+};
+inline Angle angle(vec x) {
+  const dvec in = __builtin_convertvector(abs(x) < kLargeAngle ? x : vec{}, dvec);
+  const dvec n = rint(in * 0.63661977236758134);
+  // pi/2 in two parts, the first with 33 bits
+  const dvec r = (in - n * 0x1.921fb544p0) - n * 0x1.0b4611a626331p-34;
+  const dvec t = r * r;
+  dvec sine = splat_double(-1.0 / 39916800), cosine = splat_double(-1.0 / 3628800);
+  constexpr double kSine[] = {1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6, 1.0};
+  constexpr double kCosine[] = {1.0 / 40320, -1.0 / 720, 1.0 / 24, -1.0 / 2, 1.0};
+  for (const double c : kSine) sine = sine * t + c;
+  for (const double c : kCosine) cosine = cosine * t + c;
+  return {sine * r, cosine, __builtin_convertvector(n, ivec)};
+}
+
+}  // namespace fitted
+
+inline vec power(vec x, vec y) {
+  const vec magnitude = abs(x);
+  const dvec wide = __builtin_convertvector(magnitude, dvec);
+  const dvec logarithm = fitted::log2(wide);
+  const ivec plain = magnitude > 0.0f && magnitude < kInfinity;
+  // What is too large or small for `exp2` ends as infinity or 0 there.
+  const vec edge = magnitude == 0.0f ? splat(-kInfinity) : magnitude;
+  const dvec l = __builtin_convertvector(plain, lvec) ? logarithm
+                                                      : __builtin_convertvector(edge, dvec);
+  vec made = __builtin_convertvector(
+      fitted::exp2(l * __builtin_convertvector(y, dvec)), vec);
+  const vec half = y * 0.5f;
+  const ivec whole = floor(y) == y, odd = whole && floor(half) != half && abs(y) < kInfinity;
+  made = odd ? with_sign(made, x) : made;
+  made = x < 0.0f && x > -kInfinity && !whole ? splat(kNan) : made;
+  made = is_nan(x) || is_nan(y) ? splat(kNan) : made;
+  return y == 0.0f || x == 1.0f || (x == -1.0f && abs(y) == kInfinity) ? splat(1.0f) : made;
+}
+
+template <class F>
+inline vec large_angles(vec made, vec x, F&& f) {
+  for (int i = 0; i < W; ++i) {
+    if (!(std::fabs(x[i]) < fitted::kLargeAngle)) made[i] = static_cast<float>(f(double{x[i]}));
+  }
+  return made;
+}
+
+inline vec sine(vec x) {
+  const auto [s, c, quarter] = fitted::angle(x);
+  const dvec made = __builtin_convertvector(quarter & 1, lvec) != 0 ? c : s;
+  const vec narrow = __builtin_convertvector(made, vec);
+  const vec turned = (quarter & 2) != 0 ? -narrow : narrow;
+  const vec signed_zero = x == 0.0f ? x : turned;
+  return large_angles(signed_zero, x, [](double v) { return std::sin(v); });
+}
+
+inline vec cosine(vec x) {
+  const auto [s, c, quarter] = fitted::angle(x);
+  const dvec made = __builtin_convertvector(quarter & 1, lvec) != 0 ? s : c;
+  const vec narrow = __builtin_convertvector(made, vec);
+  const vec turned = ((quarter + 1) & 2) != 0 ? -narrow : narrow;
+  return large_angles(turned, x, [](double v) { return std::cos(v); });
+}
+
+inline vec cbrt(vec x) {
+  return each(x, [](float v) { return std::cbrt(v); });
+}
+
+}  // namespace neuron::kernels

@@ -1,0 +1,185 @@
+// Reading and writing the rows of tiles: elements of any type, dimensions of any stride.
+#pragma once
+
+#include <algorithm>
+
+#include "tile.h"
+#include "vector.h"
+
+namespace neuron::kernels {
+
+inline int64_t bytes_of(Type type) {
+  switch (type) {
+    case Type::f32:
+    case Type::s32:
+      return 4;
+    case Type::bf16:
+    case Type::f16:
+      return 2;
+    case Type::pred:
+      return 1;
+  }
+  return 0;
+}
+
+// --- Rows of elements of any type, from and to floats.
+
+inline vec widen(const uint16_t* from, Type type) {
+  const hvec raw = load_as<hvec>(from);
+  return type == Type::bf16 ? bf16_to_f32(raw) : f16_to_f32(raw);
+}
+
+inline vec widen(const uint8_t* from) {
+  return to_float(__builtin_convertvector(load_as<bvec>(from), ivec));
+}
+
+inline hvec shorten(vec x, Type type) { return type == Type::bf16 ? f32_to_bf16(x) : f32_to_f16(x); }
+
+inline bvec truth(vec x) { return __builtin_convertvector(-(x != 0.0f), bvec); }
+
+// Calls whole(i) for each whole vector of `count` elements, then part(i, rest) for what is left.
+template <class Whole, class Part>
+void in_vectors(int64_t count, Whole&& whole, Part&& part) {
+  int64_t i = 0;
+  for (; i + W <= count; i += W) whole(i);
+  if (i < count) part(i, static_cast<int>(count - i));
+}
+
+template <class V, class T>
+V partial(const T* from, int count) {
+  V made{};
+  for (int i = 0; i < count; ++i) made[i] = from[i];
+  return made;
+}
+template <class V, class T>
+void store_partial(T* to, V value, int count) {
+  for (int i = 0; i < count; ++i) to[i] = value[i];
+}
+
+inline void read_run(const char* from, Type type, int64_t count, float* to) {
+  if (type == Type::f32 || type == Type::s32) {
+    const auto* in = reinterpret_cast<const float*>(from);
+    in_vectors(count, [&](int64_t i) { store(to + i, load(in + i)); },
+               [&](int64_t i, int n) { store(to + i, load(in + i, n), n); });
+  } else if (type == Type::pred) {
+    const auto* in = reinterpret_cast<const uint8_t*>(from);
+    in_vectors(count, [&](int64_t i) { store(to + i, widen(in + i)); },
+               [&](int64_t i, int n) {
+                 const bvec raw = partial<bvec>(in + i, n);
+                 store(to + i, widen(reinterpret_cast<const uint8_t*>(&raw)), n);
+               });
+  } else {
+    const auto* in = reinterpret_cast<const uint16_t*>(from);
+    in_vectors(count, [&](int64_t i) { store(to + i, widen(in + i, type)); },
+               [&](int64_t i, int n) {
+                 const hvec raw = partial<hvec>(in + i, n);
+                 store(to + i, widen(reinterpret_cast<const uint16_t*>(&raw), type), n);
+               });
+  }
+}
+
+inline void write_run(char* to, Type type, int64_t count, const float* from) {
+  if (type == Type::f32 || type == Type::s32) {
+    auto* out = reinterpret_cast<float*>(to);
+    in_vectors(count, [&](int64_t i) { store(out + i, load(from + i)); },
+               [&](int64_t i, int n) { store(out + i, load(from + i, n), n); });
+  } else if (type == Type::pred) {
+    auto* out = reinterpret_cast<uint8_t*>(to);
+    in_vectors(count, [&](int64_t i) { store_as(out + i, truth(load(from + i))); },
+               [&](int64_t i, int n) { store_partial(out + i, truth(load(from + i, n)), n); });
+  } else {
+    auto* out = reinterpret_cast<uint16_t*>(to);
+    in_vectors(
+        count, [&](int64_t i) { store_as(out + i, shorten(load(from + i), type)); },
+        [&](int64_t i, int n) { store_partial(out + i, shorten(load(from + i, n), type), n); });
+  }
+}
+
+inline float read_one(const char* from, Type type) {
+  float made[W];
+  read_run(from, type, 1, made);
+  return made[0];
+}
+
+// --- Indices.
+
+// Calls run(pointer, first, count) for stretches of [first, first + count) along which the address
+// grows evenly, by the step of the innermost dimension.
+template <class Run>
+void stretches(const Walk::Dimension* dims, int rank, char* data, int64_t size, int64_t first,
+               int64_t count, Run&& run) {
+  if (rank <= 1) {
+    run(rank == 0 ? data : data + first * dims[0].step * size, int64_t{0}, count);
+    return;
+  }
+  const auto& inner = dims[rank - 1];
+  for (int64_t done = 0; done < count;) {
+    int64_t rest = first + done, offset = 0;
+    const int64_t within = rest % inner.size;
+    for (int d = rank - 1; d >= 0; --d) {
+      offset += rest % dims[d].size * dims[d].step;
+      rest /= dims[d].size;
+    }
+    const int64_t length = std::min(inner.size - within, count - done);
+    run(data + offset * size, done, length);
+    done += length;
+  }
+}
+
+inline int64_t inner_step(const Walk::Dimension* dims, int rank) {
+  return rank == 0 ? 0 : dims[rank - 1].step;
+}
+
+// Calls row(r, pointer) for the rows of a tile.
+template <class Row>
+void each_row(const Walk& walk, const Tile& tile, Row&& row) {
+  const int64_t size = bytes_of(walk.type), step = inner_step(walk.rows, walk.row_rank);
+  stretches(walk.rows, walk.row_rank, walk.data, size, tile.row0, tile.rows,
+            [&](char* data, int64_t first, int64_t count) {
+              for (int64_t r = 0; r < count; ++r) {
+                row(static_cast<int>(first + r), data + r * step * size);
+              }
+            });
+}
+
+// Calls run(pointer, column, count, step) for the stretches of a tile's row that starts at `data`.
+template <class Run>
+void each_run(const Walk& walk, const Tile& tile, char* data, Run&& run) {
+  const int64_t step = inner_step(walk.columns, walk.column_rank);
+  stretches(walk.columns, walk.column_rank, data, bytes_of(walk.type), tile.column0, tile.columns,
+            [&](char* at, int64_t first, int64_t count) { run(at, first, count, step); });
+}
+
+inline void read_row(const Walk& walk, const Tile& tile, char* data, float* to) {
+  const int64_t size = bytes_of(walk.type);
+  each_run(walk, tile, data, [&](char* from, int64_t first, int64_t count, int64_t step) {
+    if (step == 1) return read_run(from, walk.type, count, to + first);
+    for (int64_t i = 0; i < count; ++i) {
+      to[first + i] = read_one(from + i * step * size, walk.type);
+    }
+  });
+}
+
+inline void write_row(const Walk& walk, const Tile& tile, char* data, const float* from) {
+  const int64_t size = bytes_of(walk.type);
+  each_run(walk, tile, data, [&](char* to, int64_t first, int64_t count, int64_t step) {
+    if (step == 1) return write_run(to, walk.type, count, from + first);
+    for (int64_t i = 0; i < count; ++i) {
+      write_run(to + i * step * size, walk.type, 1, from + first + i);
+    }
+  });
+}
+
+// Whether the rows of a tile lie evenly in memory and their columns one after the other, as f32;
+// then `at` is the first element, and `step` from row to row.
+inline bool lies_plain(const Walk& walk, const Tile& tile, float** at, int64_t* step) {
+  if (walk.type != Type::f32 && walk.type != Type::s32) return false;
+  if (walk.column_rank > 1 || walk.row_rank > 1 || tile.columns != tile.ld) return false;
+  if (walk.column_rank == 1 && walk.columns[0].step != 1) return false;
+  if (walk.column_rank == 0 && tile.columns != 1) return false;
+  *step = inner_step(walk.rows, walk.row_rank);
+  *at = reinterpret_cast<float*>(walk.data) + tile.row0 * *step + tile.column0;
+  return true;
+}
+
+}  // namespace neuron::kernels
