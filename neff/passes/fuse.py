@@ -61,9 +61,8 @@ class _Group:
             self.anchor = i.op
             self.window = prod(w.size for w in i.get("window") or ())
             self.rows = _reduces_rows(i, main)
-        elif not readers or all(r in self.aligned for r in readers):
-            if _aligned(i, self.root):
-                self.aligned.add(position)
+        elif all(r in self.aligned for r in readers) and _aligned(i, self.root):
+            self.aligned.add(position)
 
 
 def _reduces_rows(i: Instruction, main: Function) -> bool:

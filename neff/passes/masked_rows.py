@@ -68,7 +68,7 @@ def _is_conjunction(function: Function) -> bool:
     return all(_value(function, pair) == all(pair) for pair in product((False, True), repeat=2))
 
 
-def _value(function: Function, arguments: tuple[bool, bool]) -> bool | None:
+def _value(function: Function, arguments: tuple[bool, ...]) -> bool | None:
     values: list[np.ndarray] = []
     for i in function.instructions:
         if i.op == "parameter":

@@ -55,7 +55,7 @@ def splat(b: Builder, value: int) -> np.generic | None:
 def _of_broadcasts(b: Builder, i: Instruction) -> int | None:
     """Computed before it is repeated, where all operands are repeated over the same dimensions."""
     sources = [b.instructions[o] for o in i.operands]
-    if not sources or any(s.op != "broadcast" or s.shape.dims != i.array.dims for s in sources):
+    if not sources or any(s.op != "broadcast" or s.array.dims != i.array.dims for s in sources):
         return None
     narrow = [b.instructions[s.operands[0]].array for s in sources]
     wide = [n for n, shape in enumerate(narrow) if shape.rank]

@@ -1,0 +1,270 @@
+"""Dots and convolutions on the native kernel, against the kernels in JAX."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import jax
+import numpy as np
+import pytest
+
+from hlo_frontend.hlo.parse import parse_module
+from hlo_frontend.hlo.types import Shape
+from neff.lower import lower
+from neff.passes.fuse import fuse
+from neff.program import Kind, Program, Variable, Weight
+from runtime.executable import Executable, Mode
+from runtime.units.plan import plan
+from tests.runtime.tiles import by_jax
+
+# Sums of so many rounded products, in another order.
+TOLERANCE = 2e-6
+
+
+def fused(text: str, *, weight: int | None = 1) -> tuple[Program, list[np.ndarray]]:
+    """A program in regions, with parameter `weight` bound, and arrays for all its parameters."""
+    program = lower(parse_module(f"HloModule m\nENTRY main {{\n{text}\n}}"))
+    random = np.random.default_rng(sum(map(ord, text)))
+    arrays = [_random(v.shape, random) for v in program.inputs]
+    if weight is not None:
+        bound = Variable("w", program.inputs[weight].shape, Kind.WEIGHT, Weight.of(arrays[weight]))
+        inputs = tuple(bound if n == weight else v for n, v in enumerate(program.inputs))
+        program = replace(program, inputs=inputs)
+    return fuse(program), arrays
+
+
+def _random(shape: Shape, random: np.random.Generator) -> np.ndarray:
+    return random.standard_normal(shape.dims).astype(np.float32).astype(shape.numpy)
+
+
+def native(program: Program, arrays: list[np.ndarray]) -> np.ndarray:
+    """The only output on the kernels; at least one unit must have been found."""
+    assert plan(program).units
+    ready = Executable(program, Mode(native=True))
+    given = [a for a, v in zip(arrays, program.inputs, strict=True) if v.kind is Kind.INPUT]
+    with jax.enable_x64(True):
+        return np.asarray(ready.start(given, ready.initial_state).outputs[0])
+
+
+def check(text: str, *, weight: int | None = 1, products: int, units: int = 1) -> None:
+    program, arrays = fused(text, weight=weight)
+    made, expected = native(program, arrays), by_jax(program, *arrays)
+    assert len(plan(program).units) == units
+    assert made.shape == expected.shape
+    assert made.dtype == expected.dtype
+    bound = TOLERANCE * np.sqrt(products) * max(1.0, float(np.abs(expected).max()))
+    if made.dtype != np.float32:
+        bound += 2.0**-7 * float(np.abs(expected.astype(np.float32)).max())
+    difference = np.abs(made.astype(np.float64) - expected.astype(np.float64))
+    assert difference.max() <= bound
+
+
+DOTS = [
+    (1, 64, 33),
+    (2, 50, 64),
+    (7, 33, 17),
+    (12, 65, 32),
+    (13, 128, 100),
+    (49, 5, 31),
+    (100, 200, 64),
+]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize(("m", "k", "n"), DOTS)
+@pytest.mark.parametrize("weight", [1, None], ids=["packed", "as it lies"])
+def test_dots(dtype, m, k, n, weight):
+    check(
+        f"""
+        x = {dtype}[{m},{k}] parameter(0)
+        w = {dtype}[{k},{n}] parameter(1)
+        ROOT d = f32[{m},{n}] dot(x, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+        """,
+        weight=weight,
+        products=k,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_what_follows_a_dot(dtype):
+    check(
+        f"""
+        x = {dtype}[3,20,64] parameter(0)
+        w = {dtype}[48,64] parameter(1)
+        b = f32[48] parameter(2)
+        r = f32[3,20,48] parameter(3)
+        z = f32[] constant(0)
+        zs = f32[3,20,48] broadcast(z), dimensions={{}}
+        d = f32[3,20,48] dot(x, w), lhs_contracting_dims={{2}}, rhs_contracting_dims={{1}}
+        bs = f32[3,20,48] broadcast(b), dimensions={{2}}
+        a = f32[3,20,48] add(d, bs)
+        m = f32[3,20,48] maximum(a, zs)
+        s = f32[3,20,48] add(m, r)
+        ROOT c = {dtype}[3,20,48] convert(s)
+        """,
+        products=64,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_heads_are_read_where_they_lie(dtype):
+    numbers = "lhs_batch_dims={0}, rhs_batch_dims={0}, "
+    numbers += "lhs_contracting_dims={2}, rhs_contracting_dims={1}"
+    check(
+        f"""
+        q = {dtype}[40,96] parameter(0)
+        k = {dtype}[40,96] parameter(1)
+        qs = {dtype}[40,3,32] reshape(q)
+        ks = {dtype}[40,3,32] reshape(k)
+        qt = {dtype}[3,40,32] transpose(qs), dimensions={{1,0,2}}
+        kt = {dtype}[3,32,40] transpose(ks), dimensions={{1,2,0}}
+        ROOT d = f32[3,40,40] dot(qt, kt), {numbers}
+        """,
+        weight=None,
+        products=32,
+    )
+
+
+def test_a_depth_of_two_dimensions():
+    check(
+        """
+        p = f32[3,40,32] parameter(0)
+        w = f32[96,24] parameter(1)
+        t = f32[40,3,32] transpose(p), dimensions={1,0,2}
+        x = f32[40,96] reshape(t)
+        ROOT d = f32[40,24] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+        """,
+        products=96,
+    )
+
+
+def test_slices_and_broadcasts_are_read_as_they_lie():
+    check(
+        """
+        x = f32[9,64] parameter(0)
+        w = f32[32,24] parameter(1)
+        s = f32[9,32] slice(x), slice={[0:9], [16:48]}
+        ROOT d = f32[9,24] dot(s, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+        """,
+        products=32,
+    )
+
+
+def test_a_value_that_others_read_is_rounded_in_passing():
+    program, arrays = fused(
+        """
+        x = f32[16,64] parameter(0)
+        w = bf16[64,64] parameter(1)
+        n = f32[16,64] tanh(x)
+        c = bf16[16,64] convert(n)
+        d = f32[16,64] dot(c, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+        ROOT s = f32[16,64] add(d, n)
+        """
+    )
+    made = native(program, arrays)
+    np.testing.assert_allclose(made, by_jax(program, *arrays), atol=2e-5)
+    (unit,) = plan(program).units.values()
+    assert program.main.instructions[unit.contraction.left].op == "tanh"
+
+
+# batch, height, width, channels, out, kernel, stride, dilation, padding, groups
+IMAGES = [
+    (1, 9, 9, 16, 32, 3, 1, 1, 1, 1),
+    (2, 8, 11, 32, 24, 3, 2, 1, 1, 1),
+    (1, 10, 10, 8, 40, 1, 1, 1, 0, 1),
+    (1, 10, 10, 8, 40, 1, 2, 1, 0, 1),
+    (1, 12, 12, 9, 16, 3, 1, 2, 2, 1),  # an odd depth
+    (1, 15, 15, 3, 16, 7, 2, 1, 3, 1),  # few channels
+    (2, 17, 16, 1, 16, 4, 4, 1, 0, 1),
+    (1, 9, 9, 40, 40, 3, 1, 1, 1, 40),  # depthwise
+    (2, 8, 8, 33, 33, 5, 2, 1, 2, 33),
+]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("image", IMAGES, ids=str)
+def test_convolutions(dtype, image):
+    b, h, w, ci, co, k, stride, dilation, pad, groups = image
+    out = [(s + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for s in (h, w)]
+    window = f"size={k}x{k} stride={stride}x{stride} pad={pad}_{pad}x{pad}_{pad}"
+    window += f" rhs_dilate={dilation}x{dilation}"
+    labels = f"dim_labels=b01f_01io->b01f, feature_group_count={groups}"
+    check(
+        f"""
+        x = {dtype}[{b},{h},{w},{ci}] parameter(0)
+        w = {dtype}[{k},{k},{ci // groups},{co}] parameter(1)
+        ROOT c = f32[{b},{out[0]},{out[1]},{co}] convolution(x, w), window={{{window}}}, {labels}
+        """,
+        products=k * k * ci // groups,
+    )
+
+
+def test_channels_first_and_a_bias():
+    labels = "window={size=3x3 pad=1_1x1_1}, dim_labels=bf01_oi01->b01f"
+    check(
+        f"""
+        x = f32[2,16,9,9] parameter(0)
+        w = f32[24,16,3,3] parameter(1)
+        b = f32[24] parameter(2)
+        c = f32[2,9,9,24] convolution(x, w), {labels}
+        bs = f32[2,9,9,24] broadcast(b), dimensions={{3}}
+        ROOT s = f32[2,9,9,24] add(c, bs)
+        """,
+        products=144,
+    )
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        "window={size=3x3 lhs_dilate=2x2}, dim_labels=b01f_01io->b01f",
+        "window={size=3x3 rhs_reversal=1x1}, dim_labels=b01f_01io->b01f",
+        "window={size=3x3}, dim_labels=b01f_01io->bf01",
+    ],
+)
+def test_what_the_kernel_does_not_take_is_left_to_jax(convolution):
+    size = 17 if "lhs_dilate" in convolution else 8
+    dims = f"1,{size - 2 if size == 17 else 6},{size - 2 if size == 17 else 6},16"
+    dims = "1,16,6,6" if "bf01" in convolution else dims
+    if size == 17:
+        dims = "1,13,13,16"
+    program, _ = fused(
+        f"""
+        x = f32[1,8,8,16] parameter(0)
+        w = f32[3,3,16,16] parameter(1)
+        ROOT c = f32[{dims}] convolution(x, w), {convolution}
+        """
+    )
+    assert not plan(program).units
+
+
+def test_nan_and_infinity_pass_through():
+    program, arrays = fused(
+        """
+        x = f32[16,64] parameter(0)
+        w = f32[64,40] parameter(1)
+        ROOT d = f32[16,40] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+        """
+    )
+    arrays[0][3, 5], arrays[0][4, 6] = np.nan, np.inf
+    made = native(program, arrays)
+    assert np.isnan(made[3]).all()
+    assert np.isinf(made[4]).all()
+    assert np.isfinite(np.delete(made, [3, 4], axis=0)).all()
+
+
+def test_a_weight_that_only_the_kernel_reads_is_kept_once():
+    program, _ = fused(
+        """
+        x = f32[16,64] parameter(0)
+        w = f32[64,64] parameter(1)
+        ROOT d = f32[16,64] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+        """
+    )
+    made = plan(program)
+    assert made.inputs == {0}
+    assert len(made.packed) == 1
+    assert made.packed[0].make(program.weights[made.packed[0].digest].array).nbytes == prod(
+        (64, 64, 4)
+    )
