@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
-
-sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its files are no modules
 
 from tests.models import program_counts
 
