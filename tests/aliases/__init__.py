@@ -1,0 +1,1 @@
+"""The documented import names that are served from the packages behind them."""
