@@ -1,12 +1,12 @@
-"""Builds libtorchneuron and libnrt from the C++ sources beside this module, once each.
+"""Builds libtorchneuron, libtfneuron and libnrt from the C++ sources beside this module.
 
 A library is compiled on first use into `$XDG_CACHE_HOME/neuron-emulator/native/<key>/` and used
-from there ever after. The key is a hash of the sources, the compiler command and, for
-libtorchneuron, the installed PyTorch, so an upgrade of any of them builds anew.
+from there ever after. The key is a hash of the sources, the compiler command and the framework
+that it extends, so an upgrade of any of them builds anew.
 
-    python -m runtime.library build [torchneuron|nrt]    compiles ahead of time
-    python -m runtime.library path [torchneuron|nrt]     prints where the library is
-    python -m runtime.library include                    prints where their headers are
+    python -m runtime.library build [torchneuron|tfneuron|nrt]    compiles ahead of time
+    python -m runtime.library path [torchneuron|tfneuron|nrt]     prints where the library is
+    python -m runtime.library include                             prints where their headers are
 """
 
 import fcntl
@@ -35,11 +35,11 @@ _SOURCES = Path(__file__).parent / "native"
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A shared library: its name without `lib` and `.so`, its sources, whether it uses PyTorch."""
+    """A shared library: its name without `lib` and `.so`, its sources, what it extends if any."""
 
     name: str
     sources: tuple[str, ...]
-    torch: bool
+    framework: str = ""
 
     @property
     def file(self) -> str:
@@ -49,10 +49,11 @@ class Library:
 TORCHNEURON = Library(
     "torchneuron",
     ("bridge.cc", "buffers.cc", "low_level.cc", "model.cc", "python_api.cc"),
-    torch=True,
+    framework="torch",
 )
-NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"), torch=False)
-LIBRARIES = {library.name: library for library in (TORCHNEURON, NRT)}
+TFNEURON = Library("tfneuron", ("neuron_op.cc", "python_api.cc"), framework="tensorflow")
+NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"))
+LIBRARIES = {library.name: library for library in (TORCHNEURON, TFNEURON, NRT)}
 
 
 @functools.cache
@@ -92,7 +93,7 @@ def include_path(library: Library = TORCHNEURON) -> Path:
 
 def _key(library: Library) -> str:
     digest = hashlib.sha256()
-    version = importlib.metadata.version("torch") if library.torch else ""
+    version = importlib.metadata.version(library.framework) if library.framework else ""
     command = (*_compiler(), *_compile_flags(library), *_link_flags(library))
     for part in (library.name, version, os.uname().machine, *command):
         digest.update(part.encode() + b"\0")
@@ -111,10 +112,13 @@ def _compiler() -> list[str]:
     return shlex.split(setting("CXX"))
 
 
-def _torch_directory() -> Path:
-    spec = importlib.util.find_spec("torch")
+def _directory_of(framework: str) -> Path:
+    spec = importlib.util.find_spec(framework)
     if spec is None or spec.origin is None:
-        raise RuntimeError("runtime.library: PyTorch must be installed, got no module 'torch'")
+        raise RuntimeError(
+            f"runtime.library: {FRAMEWORKS[framework].title} must be installed, got no module "
+            f"{framework!r}"
+        )
     return Path(spec.origin).parent
 
 
@@ -126,26 +130,54 @@ def _compile_flags(library: Library) -> list[str]:
     }
     return [
         *("-std=c++17", "-O2", "-fPIC", "-Wall"),
-        *(_torch_includes() if library.torch else _OWN_SYMBOLS),
+        *_framework_flags(library),
         *(f'-D{name}="{_escaped(value)}"' for name, value in embedded.items()),
     ]
 
 
-# Both libraries have python_api.cc: in one process, each must use its own.
+# Several libraries have python_api.cc: in one process, each must use its own.
 _OWN_SYMBOLS = ("-fvisibility=hidden",)
 
 
-def _torch_includes() -> list[str]:
-    include = _torch_directory() / "include"
-    return [f"-isystem{path}" for path in (include, include / "torch/csrc/api/include")]
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """What a library that extends it is built with; folders count from the installed package."""
+
+    title: str
+    includes: tuple[str, ...]
+    libraries: str  # the folder of its libraries
+    flags: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+FRAMEWORKS = {
+    "torch": Framework(
+        "PyTorch", ("include", "include/torch/csrc/api/include"), "lib", (), ("-ltorch_cpu", "-lc10")
+    ),
+    "tensorflow": Framework(
+        "TensorFlow",
+        ("include",),
+        ".",
+        (*_OWN_SYMBOLS, "-D_GLIBCXX_USE_CXX11_ABI=1", "-DEIGEN_MAX_ALIGN_BYTES=64", "-w"),
+        ("-l:libtensorflow_framework.so.2",),
+    ),
+}
+
+
+def _framework_flags(library: Library) -> list[str]:
+    if not library.framework:
+        return list(_OWN_SYMBOLS)
+    framework, directory = FRAMEWORKS[library.framework], _directory_of(library.framework)
+    return [*(f"-isystem{directory / path}" for path in framework.includes), *framework.flags]
 
 
 def _link_flags(library: Library) -> list[str]:
     system = ["-ldl", "-pthread"]
-    if not library.torch:
+    if not library.framework:
         return system
-    directory = _torch_directory() / "lib"
-    return [f"-L{directory}", f"-Wl,-rpath,{directory}", "-ltorch_cpu", "-lc10", *system]
+    framework = FRAMEWORKS[library.framework]
+    directory = (_directory_of(library.framework) / framework.libraries).resolve()
+    return [f"-L{directory}", f"-Wl,-rpath,{directory}", *framework.links, *system]
 
 
 def _escaped(text: str) -> str:
