@@ -152,7 +152,11 @@ class Framework:
 
 FRAMEWORKS = {
     "torch": Framework(
-        "PyTorch", ("include", "include/torch/csrc/api/include"), "lib", (), ("-ltorch_cpu", "-lc10")
+        "PyTorch",
+        ("include", "include/torch/csrc/api/include"),
+        "lib",
+        (),
+        ("-ltorch_cpu", "-lc10"),
     ),
     "tensorflow": Framework(
         "TensorFlow",

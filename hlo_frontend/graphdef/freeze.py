@@ -1,0 +1,127 @@
+"""A concrete function as a graph in which every variable is a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
+from tensorflow.python.framework import convert_to_constants
+from tensorflow.python.grappler import tf_optimizer
+
+from hlo_frontend.graphdef.graph import Graph, TensorType, producer, typed
+
+# What is removed from the graph: checks and prints, what no output needs, edges of control that
+# order nothing.
+CLEANUP = ("debug_stripper", "pruning", "dependency")
+# Not counted as operations where it is said how many of a model's are on Neuron (AWS, tracing
+# API of TensorFlow 2.x).
+UNCOUNTED = frozenset({"Placeholder", "Identity", "ReadVariableOp", "NoOp"})
+SIGNATURE = "serving_default"
+
+
+class ResourceError(TypeError):
+    """The function holds what is neither a variable nor a tensor."""
+
+
+class TooLargeError(ValueError):
+    """With its variables as constants, the graph is larger than a protocol buffer may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The graph, and the names of the operations that the function had before it was cleaned."""
+
+    graph: Graph
+    operations: frozenset[str]
+
+
+def freeze(function: Any) -> Frozen:
+    """The graph of a concrete function whose flat inputs have shapes that are known.
+
+    Raises ResourceError where it needs hash tables, or variables that change, TooLargeError where
+    its weights are too large for a graph.
+    """
+    try:
+        frozen = convert_to_constants.convert_variables_to_constants_v2(
+            function, lower_control_flow=False, aggressive_inlining=True
+        )
+        graph_def = frozen.graph.as_graph_def()
+    except ValueError as error:
+        if "2GB" not in str(error) and "exceeds maximum protobuf size" not in str(error):
+            raise
+        raise TooLargeError(
+            f"tensorflow.neuron.trace: with its weights the graph must be smaller than 2 GB, got "
+            f"{_size(function)} bytes of variables\n  try: NEURON_CC_FLAGS=--extract-weights"
+        ) from error
+    _refuse_resources(frozen.inputs)
+    weights = {captured.op.name for _, captured in function.graph.captures}
+    _shorten(graph_def)
+    operations = frozenset(
+        node.name
+        for node in graph_def.node
+        if node.op not in UNCOUNTED and node.name not in weights
+    )
+    inputs = [tensor.name for tensor in frozen.inputs]
+    outputs = [tensor.name for tensor in frozen.outputs]
+    types = [TensorType(t.dtype, tuple(t.shape.as_list())) for t in frozen.inputs]
+    cleaned = _cleaned(graph_def, frozen.inputs, frozen.outputs)
+    return Frozen(typed(cleaned, inputs, outputs, types), operations)
+
+
+CALLS = ("PartitionedCall/", "StatefulPartitionedCall/")
+
+
+def _shorten(graph_def: Any) -> None:
+    """Name the nodes of a function that was called, and is inlined, as in the function itself."""
+    taken = {node.name for node in graph_def.node}
+    short: dict[str, str] = {}
+    for node in graph_def.node:
+        name = node.name
+        for prefix in CALLS:
+            name = name.removeprefix(prefix)
+        if name not in taken:
+            taken.add(name)
+            short[node.name] = name
+    for node in graph_def.node:
+        node.name = short.get(node.name, node.name)
+        node.attr.pop("_class", None)
+        node.input[:] = [_renamed(t, short) for t in node.input]
+
+
+def _renamed(tensor: str, short: Mapping[str, str]) -> str:
+    name = producer(tensor)
+    return tensor.replace(name, short[name], 1) if name in short else tensor
+
+
+def _size(function: Any) -> int:
+    return sum(v.dtype.size * v.shape.num_elements() for v in function.variables)
+
+
+def _refuse_resources(inputs: Sequence[tf.Tensor]) -> None:
+    left = [t for t in inputs if t.dtype in (tf.resource, tf.variant)]
+    if left:
+        raise ResourceError(
+            "tensorflow.neuron.trace: Found unhandled resource tensors: "
+            f"{', '.join(t.name for t in left)}; hash tables, and variables that the function "
+            "changes, cannot be traced\n  try: look tables up outside the function"
+        )
+
+
+def _cleaned(graph_def: Any, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]) -> Any:
+    meta = meta_graph_pb2.MetaGraphDef()
+    meta.graph_def.CopyFrom(graph_def)
+    for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
+        infos = getattr(meta.signature_def[SIGNATURE], kind)
+        for n, tensor in enumerate(tensors):
+            infos[str(n)].name = tensor.name
+            infos[str(n)].dtype = tensor.dtype.as_datatype_enum
+            infos[str(n)].tensor_shape.CopyFrom(tensor.shape.as_proto())
+    config = config_pb2.ConfigProto()
+    rewrite = config.graph_options.rewrite_options
+    rewrite.optimizers.extend(CLEANUP)
+    rewrite.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+    rewrite.min_graph_nodes = -1
+    return tf_optimizer.OptimizeGraph(config, meta)
