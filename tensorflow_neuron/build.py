@@ -11,7 +11,7 @@ from tensorflow.python.eager import wrap_function
 
 from hlo_frontend.graphdef.assemble import Compiled, assemble
 from hlo_frontend.graphdef.fold import fold_shapes
-from hlo_frontend.graphdef.freeze import UNCOUNTED, Frozen, freeze
+from hlo_frontend.graphdef.freeze import Frozen, freeze
 from hlo_frontend.graphdef.graph import Graph
 from tensorflow_neuron.flags import read_flags
 from tensorflow_neuron.model import neuron_model
@@ -42,7 +42,7 @@ def trace_function(
     compiled = compile_segments(graph, flags, chosen, workdir)
     made = assemble(graph, compiled)
     workdir.write_graph("graph_def_fused.pb", made)
-    ratio = on_neuron_ratio(frozen, graph, compiled)
+    ratio = on_neuron_ratio(frozen, made, compiled)
     if ratio < FEW:
         logger.warning(
             "Warning: Your traced model has %.2f%% of operators compiled to neuron.", 100 * ratio
@@ -62,7 +62,7 @@ def _copy(node: Any) -> Any:
     return copy
 
 
-def on_neuron_ratio(frozen: Frozen, graph: Graph, compiled: Sequence[Compiled]) -> float:
+def on_neuron_ratio(frozen: Frozen, made: Any, compiled: Sequence[Compiled]) -> float:
     """The part of the function's operations that are not left to TensorFlow.
 
     Placeholders, identities, reads of variables and the variables' values do not count.
@@ -70,12 +70,8 @@ def on_neuron_ratio(frozen: Frozen, graph: Graph, compiled: Sequence[Compiled]) 
     if not compiled or not frozen.operations:
         return 0.0
     inside = {name for c in compiled for name in c.segment.names}
-    left = {n.name for n in graph.nodes if n.name not in inside and n.op not in UNCOUNTED}
-    # Constants that only segments read are copied into them.
-    read = {t.partition(":")[0] for n in graph.nodes if n.name not in inside for t in n.input}
-    constants = {n.name for n in graph.nodes if n.op == "Const" and n.name not in read}
-    outside = (left - constants) & frozen.operations
-    return 1 - len(outside) / len(frozen.operations)
+    left = {node.name for node in made.node} - inside
+    return 1 - len(left & frozen.operations) / len(frozen.operations)
 
 
 def _function(made: Any, graph: Graph, traced: Traced) -> Any:

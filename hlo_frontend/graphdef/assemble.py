@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
 
 from hlo_frontend.graphdef.extract import inner_graph
-from hlo_frontend.graphdef.graph import Graph, TensorType, is_control, producer, tensor_name
+from hlo_frontend.graphdef.graph import (
+    Graph,
+    TensorType,
+    called_by,
+    is_control,
+    producer,
+    tensor_name,
+)
 from hlo_frontend.graphdef.partition import Segment, waits_outside
 
 LARGE = 1024  # bytes of a constant, whose value is not kept in the graph of a segment
@@ -73,7 +80,7 @@ def _ports(graph: Graph, name: str) -> list[str]:
 
 def with_all_ports(graph: Graph, segment: Segment) -> Segment:
     """The segment with all that `assemble` needs of it as outputs."""
-    return Segment(segment.nodes, segment.inputs, tuple(_made(graph, segment)))
+    return replace(segment, outputs=tuple(_made(graph, segment)))
 
 
 def _rewire(
@@ -160,9 +167,8 @@ def _copy_library(library: Any, made: Any) -> None:
     waiting = list(made.node)
     kept: set[str] = set()
     while waiting:
-        for attr in waiting.pop().attr.values():
-            for called in (*([attr.func] if attr.func.name else []), *attr.list.func):
-                if called.name in functions and called.name not in kept:
-                    kept.add(called.name)
-                    made.library.function.add().CopyFrom(functions[called.name])
-                    waiting.extend(functions[called.name].node_def)
+        for called in called_by(waiting.pop()):
+            if called.name in functions and called.name not in kept:
+                kept.add(called.name)
+                made.library.function.add().CopyFrom(functions[called.name])
+                waiting.extend(functions[called.name].node_def)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.python.eager.polymorphic_function import compiler_ir
 from tensorflow.python.framework import importer, tensor_util
 
@@ -53,7 +54,7 @@ def inner_graph(graph: Graph, segment: Segment, *, constants: bool) -> Any:
         node.attr["dtype"].type = kind.dtype.as_datatype_enum
         node.attr["shape"].shape.CopyFrom(tf.TensorShape(kind.dims).as_proto())
     if constants:
-        made.node.extend(_constants(graph, segment))
+        made.node.extend(segment.constants)
     for node in segment.nodes:
         copy = made.node.add()
         copy.CopyFrom(node)
@@ -72,25 +73,17 @@ def _full(tensor: str) -> str:
     return tensor if ":" in tensor or is_control(tensor) else f"{tensor}:0"
 
 
-def _constants(graph: Graph, segment: Segment) -> list[Any]:
-    names = dict.fromkeys(producer(t) for node in segment.nodes for t in graph.read_by(node))
-    outside = {producer(t) for t in segment.inputs}
-    nodes = (graph.nodes[graph.number[name]] for name in names if name not in outside)
-    return [node for node in nodes if node.op == "Const"]
-
-
 def capture(graph: Graph, segment: Segment) -> SegmentCapture:
     """The HLO of a segment, by TensorFlow's own compiler; large constants are its weights.
 
     Raises UnsupportedNodes that name what it cannot compile, CaptureError where it does not say.
     """
-    constants = _constants(graph, segment)
-    heavy = [node for node in constants if _is_weight(graph, node)]
+    heavy = [node for node in segment.constants if _is_weight(graph, node)]
     weights = [Weight(n.name, tensor_util.MakeNdarray(n.attr["value"].tensor)) for n in heavy]
     part = inner_graph(graph, segment, constants=False)
     del part.node[: len(segment.inputs)]  # what is outside is mapped to the arguments
     held = {node.name for node in heavy}
-    part.node.extend(node for node in constants if node.name not in held)
+    part.node.extend(node for node in segment.constants if node.name not in held)
     names = [placeholder_name(t) for t in segment.inputs] + [n.name for n in heavy]
     types = [graph.types[t] for t in (*segment.inputs, *(f"{n.name}:0" for n in heavy))]
     data = _hlo(part, names, types, list(segment.outputs))
@@ -104,7 +97,7 @@ def capture(graph: Graph, segment: Segment) -> SegmentCapture:
 
 def _is_weight(graph: Graph, node: Any) -> bool:
     kind = graph.types[f"{node.name}:0"]
-    return kind.dtype.is_floating and kind.bytes >= LEAST_WEIGHT
+    return node.op == "Const" and kind.dtype.is_floating and kind.bytes >= LEAST_WEIGHT
 
 
 def _hlo(
@@ -116,6 +109,9 @@ def _hlo(
         return importer.import_graph_def(part, given, list(outputs), name="")
 
     function = segment.get_concrete_function()
+    for called in part.library.function:
+        if not context.context().has_function(called.signature.name):
+            context.context().add_function_def(called)
     try:
         data: bytes = compiler_ir.from_concrete_function(function)(stage="hlo_serialized")
     except (ValueError, tf.errors.OpError) as error:

@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config
 from tensorflow.python.framework import convert_to_constants
 from tensorflow.python.grappler import tf_optimizer
 
+from hlo_frontend.graphdef.functions import mark_stateless, name_by_contents
 from hlo_frontend.graphdef.graph import Graph, TensorType, producer, typed
 
 # What is removed from the graph: checks and prints, what no output needs, edges of control that
@@ -68,6 +69,9 @@ def freeze(function: Any) -> Frozen:
     outputs = [tensor.name for tensor in frozen.outputs]
     types = [TensorType(t.dtype, tuple(t.shape.as_list())) for t in frozen.inputs]
     cleaned = _cleaned(graph_def, frozen.inputs, frozen.outputs)
+    _keep_shapes(cleaned, function.graph)
+    mark_stateless(cleaned)
+    name_by_contents(cleaned)
     return Frozen(typed(cleaned, inputs, outputs, types), operations)
 
 
@@ -108,6 +112,16 @@ def _refuse_resources(inputs: Sequence[tf.Tensor]) -> None:
             f"{', '.join(t.name for t in left)}; hash tables, and variables that the function "
             "changes, cannot be traced\n  try: look tables up outside the function"
         )
+
+
+def _keep_shapes(graph_def: Any, graph: Any) -> None:
+    """Have nodes keep the shapes that the program gave them, and that no inference can find."""
+    known = {operation.name: operation for operation in graph.get_operations()}
+    for node in graph_def.node:
+        if node.name in known and node.op not in ("Const", "Placeholder"):
+            shapes = node.attr["_output_shapes"].list.shape
+            del shapes[:]
+            shapes.extend(t.shape.as_proto() for t in known[node.name].outputs)
 
 
 def _cleaned(graph_def: Any, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]) -> Any:

@@ -42,6 +42,15 @@ def tensor_name(tensor: str) -> str:
     return tensor if ":" in tensor else f"{tensor}:0"
 
 
+def called_by(node: Any) -> list[Any]:
+    """The references to functions in a node's attributes."""
+    return [
+        called
+        for attr in node.attr.values()
+        for called in (*([attr.func] if attr.func.name else []), *attr.list.func)
+    ]
+
+
 @dataclass(frozen=True)
 class Graph:
     """Nodes, sources before users; the names of the tensors that go in (placeholders) and out."""
@@ -85,9 +94,6 @@ def typed(
     graph_def: Any, inputs: Sequence[str], outputs: Sequence[str], types: Sequence[TensorType]
 ) -> Graph:
     """The graph with `types` for its inputs, and what TensorFlow infers for all else."""
-    for node in graph_def.node:
-        for name in LOST_ATTRIBUTES:
-            node.attr.pop(name, None)
     given = {producer(name): kind for name, kind in zip(inputs, types, strict=True)}
     for node in graph_def.node:
         if node.name in given:
@@ -95,6 +101,9 @@ def typed(
             node.attr["shape"].shape.CopyFrom(tf.TensorShape(dims).as_proto())
     with tf.Graph().as_default() as graph:
         importer.import_graph_def(graph_def, name="")
+    for node in graph_def.node:
+        for name in LOST_ATTRIBUTES:
+            node.attr.pop(name, None)
     found = {
         tensor.name: TensorType(tensor.dtype, _sizes(tensor.shape))
         for operation in graph.get_operations()

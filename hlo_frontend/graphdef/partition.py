@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hlo_frontend.graphdef.graph import Graph, is_control, producer
+from hlo_frontend.graphdef.graph import Graph, called_by, is_control, producer
 from hlo_frontend.graphdef.segments import cut
 from hlo_frontend.graphdef.support import is_supported
 
@@ -23,12 +23,14 @@ INNER = frozenset({tf.resource, tf.variant, tf.string})
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Nodes that run as one on Neuron; constants that they read are no part of it.
+    """Nodes that run as one on Neuron.
 
-    `inputs` and `outputs` are tensors of the graph; a constant among the inputs stays outside.
+    `constants` are copied into it: nodes that depend on no input of the graph. `inputs` and
+    `outputs` are tensors of the graph; a constant among the inputs stays outside.
     """
 
     nodes: tuple[Any, ...]
+    constants: tuple[Any, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
@@ -43,13 +45,12 @@ def bodies(graph: Graph, node: Any) -> Iterator[Any]:
     seen: set[str] = set()
     waiting = [node]
     while waiting:
-        for attr in waiting.pop().attr.values():
-            for called in (*([attr.func] if attr.func.name else []), *attr.list.func):
-                if called.name not in seen and called.name in library:
-                    seen.add(called.name)
-                    inner = list(library[called.name].node_def)
-                    waiting.extend(inner)
-                    yield from inner
+        for called in called_by(waiting.pop()):
+            if called.name not in seen and called.name in library:
+                seen.add(called.name)
+                inner = list(library[called.name].node_def)
+                waiting.extend(inner)
+                yield from inner
 
 
 def partition(graph: Graph, refused: Set[str], chosen: Set[str] | None = None) -> list[Segment]:
@@ -58,19 +59,21 @@ def partition(graph: Graph, refused: Set[str], chosen: Set[str] | None = None) -
     With `chosen`, the nodes of those names; else all that can be compiled, except segments that
     are too small to be worth a call.
     """
-    member = _peeled(graph, _candidates(graph, refused, chosen))
+    free = _free(graph, chosen)
+    member = _peeled(graph, _candidates(graph, refused, chosen), free)
     found = [[graph.nodes[n] for n in numbers] for numbers in cut(_ordering(graph), member)]
     found = [nodes for nodes in found if any(n.op not in LIGHT for n in nodes)]
     if chosen is None:
         found = _worthwhile(graph, found)
-    segments = [_segment(graph, nodes, chosen) for nodes in found]
+    segments = [_segment(graph, nodes, free) for nodes in found]
     return [s for s in segments if s.inputs and s.outputs]
 
 
 def _ordering(graph: Graph) -> list[list[int]]:
-    """What each node waits for, without constants and placeholders, which wait for nothing."""
-    free = {n for n, node in enumerate(graph.nodes) if node.op in ("Const", "Placeholder")}
-    return [[s for s in sources if s not in free] for sources in graph.sources]
+    """What each node waits for, of the nodes that depend on an input of the graph."""
+    fed = _fed(graph)
+    waiting = [fed[n] and node.op != "Placeholder" for n, node in enumerate(graph.nodes)]
+    return [[s for s in sources if waiting[s]] for sources in graph.sources]
 
 
 def _candidates(graph: Graph, refused: Set[str], chosen: Set[str] | None) -> list[bool]:
@@ -107,14 +110,14 @@ def _compiles(graph: Graph, node: Any) -> bool:
     )
 
 
-def _peeled(graph: Graph, member: list[bool]) -> list[bool]:
+def _peeled(graph: Graph, member: list[bool], free: Set[str]) -> list[bool]:
     """The members without those at the end of an edge that cannot leave a segment."""
     member = list(member)
     inner = [
         (graph.number[producer(t)], n)
         for n, node in enumerate(graph.nodes)
         for t in graph.read_by(node)
-        if graph.types[t].dtype in INNER
+        if graph.types[t].dtype in INNER and producer(t) not in free
     ]
     ends = {producer(t) for t in graph.outputs if graph.types[t].dtype in INNER}
     for n, node in enumerate(graph.nodes):
@@ -146,31 +149,49 @@ def _is_intensive(graph: Graph, node: Any) -> bool:
     return any(n.op.startswith(INTENSIVE) for n in (node, *bodies(graph, node)))
 
 
-def _segment(graph: Graph, nodes: Sequence[Any], chosen: Set[str] | None) -> Segment:
-    """A segment of these nodes, and of the constants that they read.
-
-    Of constants that are not in `chosen`, only integers, which tell what is to be compiled.
-    """
+def _segment(graph: Graph, nodes: Sequence[Any], free: Set[str]) -> Segment:
+    """A segment of these nodes and of what they read of the nodes in `free`."""
     names = {node.name for node in nodes}
-    inputs = {
-        tensor: None
-        for node in nodes
-        for tensor in graph.read_by(node)
-        if producer(tensor) not in names and not _is_copied(graph, tensor, chosen)
-    }
+    constants: dict[str, Any] = {}
+    inputs: dict[str, None] = {}
+    waiting = list(nodes)
+    while waiting:
+        for tensor in graph.read_by(waiting.pop(0)):
+            name = producer(tensor)
+            if name in free and name not in constants:
+                constants[name] = graph.nodes[graph.number[name]]
+                waiting.append(constants[name])
+            elif name not in names and name not in free:
+                inputs[tensor] = None
     wanted = set(graph.outputs)
     for node in graph.nodes:
         if node.name not in names:
             wanted.update(graph.read_by(node))
     outputs = [t for node in nodes for t in graph.ports[node.name] if t in wanted]
-    return Segment(tuple(nodes), tuple(inputs), tuple(outputs))
+    copied = sorted(constants.values(), key=lambda node: graph.number[node.name])
+    return Segment(tuple(nodes), tuple(copied), tuple(inputs), tuple(outputs))
 
 
-def _is_copied(graph: Graph, tensor: str, chosen: Set[str] | None) -> bool:
-    name = producer(tensor)
-    if graph.nodes[graph.number[name]].op != "Const":
-        return False
-    return chosen is None or name in chosen or not graph.types[tensor].dtype.is_floating
+def _free(graph: Graph, chosen: Set[str] | None) -> set[str]:
+    """The nodes that can be copied into any segment: constants, and what is computed from them.
+
+    With `chosen`, only constants of those names, and integers, which tell what is to be compiled.
+    """
+    free: set[str] = set()
+    for node in graph.nodes:
+        if node.op == "Const":
+            floating = graph.types[f"{node.name}:0"].dtype.is_floating
+            if chosen is None or node.name in chosen or not floating:
+                free.add(node.name)
+        elif (
+            node.op != "Placeholder"
+            and (chosen is None or node.name in chosen)
+            and all(producer(t) in free for t in node.input)
+            and _has_fixed_shapes(graph, node)
+            and _compiles(graph, node)
+        ):
+            free.add(node.name)
+    return free
 
 
 def waits_outside(graph: Graph, segment: Segment) -> list[str]:
