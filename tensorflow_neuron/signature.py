@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.autograph.core import ag_ctx
 from tensorflow.python.autograph.impl import api as autograph
-from tensorflow.python.eager import def_function, function
+from tensorflow.python.eager import def_function, function, wrap_function
+
+from hlo_frontend.graphdef.freeze import changes
 
 Call = Callable[[Callable[..., Any], Any], Any]
 
@@ -40,11 +42,23 @@ def concrete_function(func: Callable[..., Any], example_inputs: Any) -> Traced:
     call = _call(func, example_inputs)
     inner = func if _is_function(func) else _converted(func)
 
-    @tf.function(input_signature=specs, autograph=False)
     def traced(*arguments: tf.Tensor) -> Any:
         return call(inner, tf.nest.pack_sequence_as(example_inputs, arguments))
 
-    return Traced(traced.get_concrete_function(), specs, keywords)
+    made = tf.function(traced, input_signature=specs, autograph=False).get_concrete_function()
+    if changes(made.graph.as_graph_def().node):
+        made = _without_effects(traced, specs)
+    return Traced(made, specs, keywords)
+
+
+def _without_effects(function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> Any:
+    """The concrete function of what the outputs need, without what else the function does.
+
+    Layers that draw random numbers while they learn may step their generators in inference too.
+    """
+    wrapped = wrap_function.wrap_function(function, specs)
+    given = wrapped.inputs[: len(specs)]
+    return wrapped.prune(given, wrapped.structured_outputs)
 
 
 def _example(value: Any) -> tf.Tensor:

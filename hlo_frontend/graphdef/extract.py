@@ -132,5 +132,6 @@ _NODE = re.compile(r"\{\{node ([^}]+)\}\}")
 
 def _unsupported(message: str) -> CaptureError:
     nodes = frozenset(_NODE.findall(message))
-    text = f"TensorFlow's compiler refuses the segment: {message}"
+    reason = message.partition("\n")[0].removeprefix("Failed getting HLO text: ").strip("'")
+    text = f"TensorFlow's compiler refuses it: {reason}"
     return UnsupportedNodesError(text, nodes) if nodes else CaptureError(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config
 from tensorflow.python.framework import convert_to_constants
 from tensorflow.python.grappler import tf_optimizer
 
-from hlo_frontend.graphdef.functions import mark_stateless, name_by_contents
+from hlo_frontend.graphdef.functions import STATELESS, all_nodes, mark_stateless, name_by_contents
 from hlo_frontend.graphdef.graph import Graph, TensorType, producer, typed
 
 # What is removed from the graph: checks and prints, what no output needs, edges of control that
@@ -45,6 +45,7 @@ def freeze(function: Any) -> Frozen:
     Raises ResourceError where it needs hash tables, or variables that change, TooLargeError where
     its weights are too large for a graph.
     """
+    _refuse_assignments(function.graph)
     try:
         frozen = convert_to_constants.convert_variables_to_constants_v2(
             function, lower_control_flow=False, aggressive_inlining=True
@@ -105,20 +106,42 @@ def _size(function: Any) -> int:
 
 
 def _refuse_resources(inputs: Sequence[tf.Tensor]) -> None:
-    left = [t for t in inputs if t.dtype in (tf.resource, tf.variant)]
+    left = [t.name for t in inputs if t.dtype in (tf.resource, tf.variant)]
     if left:
-        raise ResourceError(
-            "tensorflow.neuron.trace: Found unhandled resource tensors: "
-            f"{', '.join(t.name for t in left)}; hash tables, and variables that the function "
-            "changes, cannot be traced\n  try: look tables up outside the function"
-        )
+        raise _unhandled(left)
+
+
+def _refuse_assignments(graph: Any) -> None:
+    changing = changes(all_nodes(graph.as_graph_def()))
+    if changing:
+        raise _unhandled(changing)
+
+
+def changes(nodes: Iterable[Any]) -> list[str]:
+    """The names of the nodes that change a variable."""
+    return [node.name for node in nodes if node.op.startswith(CHANGES)]
+
+
+CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign", "RngRead")
+
+
+def _unhandled(names: Sequence[str]) -> ResourceError:
+    return ResourceError(
+        f"tensorflow.neuron.trace: Found unhandled resource tensors: {', '.join(names)}; hash "
+        "tables, and variables that the function changes, cannot be traced\n"
+        "  try: look tables up, and change variables, outside the function"
+    )
+
+
+# Nodes that are other ones once variables are constants.
+RESHAPED = frozenset({"Const", "Placeholder", *STATELESS, *STATELESS.values()})
 
 
 def _keep_shapes(graph_def: Any, graph: Any) -> None:
     """Have nodes keep the shapes that the program gave them, and that no inference can find."""
     known = {operation.name: operation for operation in graph.get_operations()}
     for node in graph_def.node:
-        if node.name in known and node.op not in ("Const", "Placeholder"):
+        if node.name in known and node.op not in RESHAPED:
             shapes = node.attr["_output_shapes"].list.shape
             del shapes[:]
             shapes.extend(t.shape.as_proto() for t in known[node.name].outputs)

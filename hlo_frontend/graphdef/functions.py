@@ -18,7 +18,8 @@ STATELESS = {
 }
 
 
-def _all_nodes(graph_def: Any) -> Iterator[Any]:
+def all_nodes(graph_def: Any) -> Iterator[Any]:
+    """The nodes of a graph, and of its functions."""
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def
@@ -38,7 +39,7 @@ def mark_stateless(graph_def: Any) -> None:
         grown, stateful = found != stateful, found
     for function in functions.values():
         function.signature.is_stateful = function.signature.name in stateful
-    for node in _all_nodes(graph_def):
+    for node in all_nodes(graph_def):
         if node.op in STATELESS and not _has_effects(node, stateful):
             node.op = STATELESS[node.op]
 
@@ -56,6 +57,6 @@ def name_by_contents(graph_def: Any) -> None:
     names = {f.signature.name: f"{f.signature.name}_{digest[:16]}" for f in functions}
     for function in functions:
         function.signature.name = names[function.signature.name]
-    for node in _all_nodes(graph_def):
+    for node in all_nodes(graph_def):
         for called in called_by(node):
             called.name = names.get(called.name, called.name)
