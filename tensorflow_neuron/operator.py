@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
@@ -18,3 +19,11 @@ def register() -> None:
     """
     if op_def_registry.get("NeuronOp") is None:
         tf.load_op_library(str(build(TFNEURON)))
+    tf.RegisterGradient("NeuronOp")(_refuse_gradient)
+
+
+def _refuse_gradient(operation: Any, *gradients: Any) -> None:
+    raise NotImplementedError(
+        f"{operation.name}: a traced model is for inference and has no gradient\n"
+        "  try: tf.stop_gradient around its inputs"
+    )

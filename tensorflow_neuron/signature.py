@@ -35,7 +35,9 @@ def concrete_function(func: Callable[..., Any], example_inputs: Any) -> Traced:
     """
     flat = [_example(t) for t in tf.nest.flatten(example_inputs)]
     keywords: tuple[str, ...] = ()
-    if isinstance(example_inputs, Mapping) and len(example_inputs) == len(flat):
+    if isinstance(example_inputs, Mapping) and not any(
+        map(tf.nest.is_nested, example_inputs.values())
+    ):
         keywords = tuple(sorted(example_inputs))  # as tf.nest orders them
     names = keywords or [f"input_{n}" for n in range(1, 1 + len(flat))]
     specs = tuple(tf.TensorSpec(t.shape, t.dtype, n) for t, n in zip(flat, names, strict=True))

@@ -61,7 +61,10 @@ def partition(graph: Graph, refused: Set[str], chosen: Set[str] | None = None) -
     """
     free = _free(graph, chosen)
     member = _peeled(graph, _candidates(graph, refused, chosen), free)
-    found = [[graph.nodes[n] for n in numbers] for numbers in cut(_ordering(graph), member)]
+    found = [
+        [graph.nodes[n] for n in numbers]
+        for numbers in cut(_ordering(graph), member, wide=chosen is None)
+    ]
     found = [nodes for nodes in found if any(n.op not in LIGHT for n in nodes)]
     if chosen is None:
         found = _worthwhile(graph, found)
@@ -124,7 +127,9 @@ def _peeled(graph: Graph, member: list[bool], free: Set[str]) -> list[bool]:
         member[n] = member[n] and node.name not in ends
     while True:
         segment_of = {
-            n: number for number, nodes in enumerate(cut(_ordering(graph), member)) for n in nodes
+            n: number
+            for number, nodes in enumerate(cut(_ordering(graph), member, wide=True))
+            for n in nodes
         }
         crossing = [e for e in inner if segment_of.get(e[0], -1) != segment_of.get(e[1], -1)]
         left = {n for edge in crossing for n in edge if member[n]}

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-def cut(sources: Sequence[Iterable[int]], member: Sequence[bool]) -> tuple[tuple[int, ...], ...]:
+def cut(
+    sources: Sequence[Iterable[int]], member: Sequence[bool], *, wide: bool
+) -> tuple[tuple[int, ...], ...]:
     """The segments of the nodes that are members, each in the order of its nodes.
 
     `sources` are the nodes that each node depends on, all of a lower number. Segments can run one
     after the other: no path leaves one and comes back, nor do two depend on each other. Members
-    that are connected by edges are in one segment where nothing else comes between.
+    that are connected by edges are in one segment where nothing else comes between; if `wide`, so
+    are members that could run at the same time.
     """
     depth = _depths(sources, member)
     leader = _Union(len(member))
@@ -20,10 +23,15 @@ def cut(sources: Sequence[Iterable[int]], member: Sequence[bool]) -> tuple[tuple
                 if member[source] and depth[source] == depth[node]:
                     leader.join(source, node)
     _sink(sources, member, leader)
+    level: dict[int, int] = {}  # of a segment, by its leader
+    for node, inside in enumerate(member):
+        if inside:
+            level[leader.of(node)] = max(level.get(leader.of(node), 0), depth[node])
     found: dict[int, list[int]] = {}
     for node, inside in enumerate(member):
         if inside:
-            found.setdefault(leader.of(node), []).append(node)
+            key = level[leader.of(node)] if wide else leader.of(node)
+            found.setdefault(key, []).append(node)
     return tuple(tuple(nodes) for nodes in found.values())
 
 
