@@ -86,7 +86,7 @@ def _candidates(graph: Graph, refused: Set[str], chosen: Set[str] | None) -> lis
         and node.name not in refused
         and fed[n]
         and _has_fixed_shapes(graph, node)
-        and (_compiles(graph, node) if chosen is None else node.name in chosen)
+        and (compiles(graph, node) if chosen is None else node.name in chosen)
         for n, node in enumerate(graph.nodes)
     ]
 
@@ -107,7 +107,8 @@ def _has_fixed_shapes(graph: Graph, node: Any) -> bool:
     return all(t.dims is not None and t.dtype != tf.string for t in types)
 
 
-def _compiles(graph: Graph, node: Any) -> bool:
+def compiles(graph: Graph, node: Any) -> bool:
+    """Whether TensorFlow's compiler has what a node, and the functions that it calls, need."""
     return is_supported(node) and all(
         is_supported(n) or n.op in ("NoOp", "Placeholder") for n in bodies(graph, node)
     )
@@ -193,7 +194,7 @@ def _free(graph: Graph, chosen: Set[str] | None) -> set[str]:
             and (chosen is None or node.name in chosen)
             and all(producer(t) in free for t in node.input)
             and _has_fixed_shapes(graph, node)
-            and _compiles(graph, node)
+            and compiles(graph, node)
         ):
             free.add(node.name)
     return free

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_neuron as tfn
 
+import tensorflow_neuron as tfn
 from tests.tfn.judged import WHOLE, assert_equal, nodes_of, normal, operators, traced
 
 K = tf.keras
@@ -271,7 +271,7 @@ def test_hash_tables_are_refused():
     table = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(keys, values), default_value=-1
     )
-    with pytest.raises(TypeError, match="Found unhandled resource tensors: .*; hash tables"):
+    with pytest.raises(TypeError, match=r"Found unhandled resource tensors: .*; hash tables"):
         tfn.trace(tf.function(table.lookup), tf.constant([1, 3]))
 
 
