@@ -19,16 +19,20 @@ def is_keras3() -> bool:
 @functools.cache
 def model_class() -> Any:
     """The class of traced models: a subclass of what `tf.keras.Model` is in this process."""
-    return type("AwsNeuronModel", (_Traced, tf.keras.Model), {"__module__": __name__})
+    own: dict[str, Any] = {"__module__": __name__}
+    if is_keras3():  # which would take all inputs for floats
+        own["_default_save_signature"] = property(_Traced.serving)
+    return type("AwsNeuronModel", (_Traced, tf.keras.Model), own)
 
 
 class _Traced:
     """A function that runs on NeuronCores, as a Keras model for inference."""
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, weights: tuple[Any, ...] = ()) -> None:
         super().__init__(trainable=False, autocast=False)  # type: ignore[call-arg]
         self.aws_neuron_function = function
         self.on_neuron_ratio = 0.0
+        self._ordered_weights = list(weights) or None  # those of --extract-weights
 
     def call(self, inputs: Any, *arguments: Any) -> Any:
         """The outputs, nested as the traced function's; the inputs may nest in any way."""
@@ -53,16 +57,20 @@ class _Traced:
 
     def signature(self) -> Any:
         """The concrete function that serves the model: named inputs, and a dict of outputs."""
+        return self.serving().get_concrete_function()
+
+    def serving(self) -> Any:
+        """The function of that."""
 
         @tf.function(input_signature=self._inputs(), autograph=False)
         def serving(*arguments: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = self.aws_neuron_function(*arguments)
-            if isinstance(outputs, Mapping):
+            if isinstance(outputs, Mapping) and not any(map(tf.nest.is_nested, outputs.values())):
                 return dict(outputs)
             flat = tf.nest.flatten(outputs)
             return {f"output_{n}": t for n, t in enumerate(flat, start=1)}
 
-        return serving.get_concrete_function()
+        return serving
 
 
 def _flat(specs: list[tf.TensorSpec], inputs: Any, arguments: tuple[Any, ...]) -> list[tf.Tensor]:
@@ -79,9 +87,11 @@ def _flat(specs: list[tf.TensorSpec], inputs: Any, arguments: tuple[Any, ...]) -
     return [tf.convert_to_tensor(t, s.dtype) for t, s in zip(flat, specs, strict=True)]
 
 
-def neuron_model(function: Any, ratio: float, example_inputs: Any) -> Any:
-    """A model that calls `function`, and that can be saved."""
-    model = model_class()(function)
+def neuron_model(
+    function: Any, ratio: float | None, example_inputs: Any, weights: tuple[Any, ...] = ()
+) -> Any:
+    """A model that calls `function`, which reads `weights` if any, and that can be saved."""
+    model = model_class()(function, weights)
     model.on_neuron_ratio = ratio
     if not is_keras3():
         first, *others = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)

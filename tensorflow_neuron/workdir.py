@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tensorflow.compiler.xla.service import hlo_pb2
+
 from hlo_frontend.graphdef.extract import SegmentCapture
 from hlo_frontend.hlo.proto import write_module
 from neff.compile import Compiled
@@ -37,6 +39,9 @@ class Workdir:
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "hlo_module.pb", write_module(captured.module))
+        snapshot = hlo_pb2.HloSnapshot()
+        snapshot.hlo.hlo_module.ParseFromString(write_module(captured.module))
+        write_atomically(folder / "hlo_snapshot_opt.pb", snapshot.SerializeToString())
         write_atomically(folder / "hlo_module.neff", compiled.neff.data)
         command = ["neuronx-cc", "compile", "--framework=XLA", "hlo_module.pb"]
         line = shlex.join([*command, "--output=hlo_module.neff", *self.words])

@@ -33,6 +33,10 @@ class Compiled:
     model_config: tuple[int, ...]
     dynamic_batch: bool
 
+    def without_neff(self) -> Compiled:
+        """The same before it was compiled."""
+        return replace(self, neff=b"")
+
 
 def operator_name(segment: Segment) -> str:
     """The same for the same tensors in and out."""

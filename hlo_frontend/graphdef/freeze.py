@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
 from tensorflow.python.framework import convert_to_constants
 from tensorflow.python.grappler import tf_optimizer
 
 from hlo_frontend.graphdef.functions import STATELESS, all_nodes, mark_stateless, name_by_contents
 from hlo_frontend.graphdef.graph import Graph, TensorType, producer, typed
+from hlo_frontend.graphdef.lift import lift
 
 # What is removed from the graph: checks and prints, what no output needs, edges of control that
 # order nothing.
@@ -21,6 +23,8 @@ CLEANUP = ("debug_stripper", "pruning", "dependency")
 # API of TensorFlow 2.x).
 UNCOUNTED = frozenset({"Placeholder", "Identity", "ReadVariableOp", "NoOp"})
 SIGNATURE = "serving_default"
+LIMIT = 1 << 31  # bytes of a protocol buffer
+RESOURCES = frozenset({tf.resource.as_datatype_enum, tf.variant.as_datatype_enum})
 
 
 class ResourceError(TypeError):
@@ -33,47 +37,62 @@ class TooLargeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """The graph, and the names of the operations that the function had before it was cleaned."""
+    """The graph, and the names of the operations that the function had before it was cleaned.
+
+    `variables` are those that are no constants of the graph but its last inputs, by name.
+    """
 
     graph: Graph
     operations: frozenset[str]
+    variables: Mapping[str, Any]
 
 
-def freeze(function: Any) -> Frozen:
+def freeze(function: Any, *, lifted: bool = False) -> Frozen:
     """The graph of a concrete function whose flat inputs have shapes that are known.
 
-    Raises ResourceError where it needs hash tables, or variables that change, TooLargeError where
-    its weights are too large for a graph.
+    With `lifted`, variables are inputs after the others. Raises ResourceError where the function
+    needs hash tables, or variables that it changes, TooLargeError where its weights are too large
+    for a graph.
     """
     _refuse_assignments(function.graph)
-    try:
-        frozen = convert_to_constants.convert_variables_to_constants_v2(
-            function, lower_control_flow=False, aggressive_inlining=True
-        )
-        graph_def = frozen.graph.as_graph_def()
-    except ValueError as error:
-        if "2GB" not in str(error) and "exceeds maximum protobuf size" not in str(error):
-            raise
-        raise TooLargeError(
-            f"tensorflow.neuron.trace: with its weights the graph must be smaller than 2 GB, got "
-            f"{_size(function)} bytes of variables\n  try: NEURON_CC_FLAGS=--extract-weights"
-        ) from error
-    _refuse_resources(frozen.inputs)
-    weights = {captured.op.name for _, captured in function.graph.captures}
+    captured = len(function.captured_inputs)
+    given = function.inputs[: len(function.inputs) - captured]
+    graph_def, variables = lift(function) if lifted else (_with_constants(function), {})
+    _refuse_resources(graph_def)
+    weights = {inner.op.name for _, inner in function.graph.captures}
+    outputs = [(t.name, t) for t in function.outputs]
+    inputs = [(t.name, t) for t in given]
+    inputs += [(f"{name}:0", v) for name, v in variables.items()]
     _shorten(graph_def)
     operations = frozenset(
         node.name
         for node in graph_def.node
         if node.op not in UNCOUNTED and node.name not in weights
     )
-    inputs = [tensor.name for tensor in frozen.inputs]
-    outputs = [tensor.name for tensor in frozen.outputs]
-    types = [TensorType(t.dtype, tuple(t.shape.as_list())) for t in frozen.inputs]
-    cleaned = _cleaned(graph_def, frozen.inputs, frozen.outputs)
+    cleaned = _cleaned(graph_def, inputs, outputs)
     _keep_shapes(cleaned, function.graph)
     mark_stateless(cleaned)
     name_by_contents(cleaned)
-    return Frozen(typed(cleaned, inputs, outputs, types), operations)
+    types = [TensorType(t.dtype, tuple(t.shape.as_list())) for _, t in inputs]
+    graph = typed(cleaned, [n for n, _ in inputs], [n for n, _ in outputs], types)
+    return Frozen(graph, operations, variables)
+
+
+def _with_constants(function: Any) -> Any:
+    """The GraphDef of a function with its variables as constants."""
+    try:
+        frozen = convert_to_constants.convert_variables_to_constants_v2(
+            function, lower_control_flow=False, aggressive_inlining=True
+        )
+        return frozen.graph.as_graph_def()
+    except (ValueError, DecodeError) as error:
+        size = sum(v.dtype.size * v.shape.num_elements() for v in function.graph.variables)
+        if size < LIMIT:
+            raise
+        raise TooLargeError(
+            "tensorflow.neuron.trace: with its weights the graph must be smaller than 2 GB, got "
+            f"{size} bytes of variables\n  try: NEURON_CC_FLAGS=--extract-weights"
+        ) from error
 
 
 CALLS = ("PartitionedCall/", "StatefulPartitionedCall/")
@@ -101,12 +120,12 @@ def _renamed(tensor: str, short: Mapping[str, str]) -> str:
     return tensor.replace(name, short[name], 1) if name in short else tensor
 
 
-def _size(function: Any) -> int:
-    return sum(v.dtype.size * v.shape.num_elements() for v in function.variables)
-
-
-def _refuse_resources(inputs: Sequence[tf.Tensor]) -> None:
-    left = [t.name for t in inputs if t.dtype in (tf.resource, tf.variant)]
+def _refuse_resources(graph_def: Any) -> None:
+    left = [
+        node.name
+        for node in graph_def.node
+        if node.op == "Placeholder" and node.attr["dtype"].type in RESOURCES
+    ]
     if left:
         raise _unhandled(left)
 
@@ -147,13 +166,15 @@ def _keep_shapes(graph_def: Any, graph: Any) -> None:
             shapes.extend(t.shape.as_proto() for t in known[node.name].outputs)
 
 
-def _cleaned(graph_def: Any, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]) -> Any:
+def _cleaned(
+    graph_def: Any, inputs: Sequence[tuple[str, Any]], outputs: Sequence[tuple[str, Any]]
+) -> Any:
     meta = meta_graph_pb2.MetaGraphDef()
     meta.graph_def.CopyFrom(graph_def)
     for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
         infos = getattr(meta.signature_def[SIGNATURE], kind)
-        for n, tensor in enumerate(tensors):
-            infos[str(n)].name = tensor.name
+        for n, (name, tensor) in enumerate(tensors):
+            infos[str(n)].name = name
             infos[str(n)].dtype = tensor.dtype.as_datatype_enum
             infos[str(n)].tensor_shape.CopyFrom(tensor.shape.as_proto())
     config = config_pb2.ConfigProto()

@@ -315,3 +315,19 @@ def test_a_shape_that_is_not_the_examples_follows_the_function():
     function = tf.function(lambda x: tf.reshape(x, [tf.shape(x)[0], -1]) @ X)
     concrete = function.get_concrete_function(tf.TensorSpec([None, 1, 3]))
     assert operators(traced(concrete, normal(4, 1, 3))) == ["NeuronOp"]
+
+
+def test_a_trace_is_saved_with_any_inputs_and_outputs(tmp_path):
+    given = {"words": tf.constant([[1, 2]]), "scale": tf.constant([0.5])}
+
+    def run(words, scale):
+        return {"sum": [tf.cast(words, tf.float32) * scale, words + 1]}
+
+    made = tfn.trace(run, given)
+    made.save(tmp_path / "one")
+    tf.saved_model.save(made, str(tmp_path / "two"))
+    for folder in ("one", "two"):
+        loaded = K.models.load_model(tmp_path / folder)
+        assert_equal(run(**given), loaded(given))
+        served = tf.saved_model.load(str(tmp_path / folder)).signatures["serving_default"](**given)
+        assert_equal(run(**given)["sum"], [served["output_1"], served["output_2"]])
