@@ -39,7 +39,7 @@ class AfterImport:
         finally:
             _waiting.discard(name)
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = _then(  # type: ignore[method-assign]
+            spec.loader.exec_module = _then(  # type: ignore[assignment,method-assign]
                 spec.loader.exec_module, AFTER[name]
             )
         return spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 import numpy as np
 
@@ -30,18 +30,15 @@ CODES: dict[Status, int] = {
     Status.NRT_UNINITIALIZED: UNAVAILABLE,
     Status.NRT_CLOSED: UNAVAILABLE,
 }
-P = ParamSpec("P")
 
 
-def _answering(
-    function: Callable[Concatenate[Any, P], Any],
-) -> Callable[Concatenate[Any, P], tuple[int, Any]]:
+def _answering(function: Callable[..., Any]) -> Callable[..., tuple[int, Any]]:
     """A function that returns TensorFlow's status and its result, or what went wrong."""
 
     @wraps(function)
-    def answer(first: Any, *arguments: P.args, **keywords: P.kwargs) -> tuple[int, Any]:
+    def answer(*arguments: Any) -> tuple[int, Any]:
         try:
-            return OK, function(first, *arguments, **keywords)
+            return OK, function(*arguments)
         except NeuronRuntimeError as error:
             return CODES.get(error.status, INTERNAL), str(error)
         except UnsupportedInstructionError as error:

@@ -62,7 +62,6 @@ class _Traced:
     def serving(self) -> Any:
         """The function of that."""
 
-        @tf.function(input_signature=self._inputs(), autograph=False)
         def serving(*arguments: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = self.aws_neuron_function(*arguments)
             if isinstance(outputs, Mapping) and not any(map(tf.nest.is_nested, outputs.values())):
@@ -70,7 +69,7 @@ class _Traced:
             flat = tf.nest.flatten(outputs)
             return {f"output_{n}": t for n, t in enumerate(flat, start=1)}
 
-        return serving
+        return tf.function(serving, input_signature=self._inputs(), autograph=False)
 
 
 def _flat(specs: list[tf.TensorSpec], inputs: Any, arguments: tuple[Any, ...]) -> list[tf.Tensor]:

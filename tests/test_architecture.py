@@ -12,12 +12,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"torch", "torch_xla", "jax", "jaxlib", "tensorflow"}
-PACKAGES = {"hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime", "torch_neuronx"}
+PACKAGES = {
+    *("hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime"),
+    *("tensorflow_neuron", "torch_neuronx"),
+}
 
 # For each part of the tree: what of the project it may import, and which frameworks.
 MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "hlo_frontend/hlo": (("hlo_frontend.hlo",), set()),
     "hlo_frontend/capture": (("hlo_frontend",), {"torch", "torch_xla"}),
+    "hlo_frontend/graphdef": (
+        ("hlo_frontend.errors", "hlo_frontend.graphdef", "hlo_frontend.hlo"),
+        {"tensorflow"},
+    ),
     "hlo_frontend/inspect": (("hlo_frontend.hlo", "hlo_frontend.inspect"), set()),
     "neff": (
         ("hlo_frontend.files", "hlo_frontend.hlo", "hlo_frontend.inspect", "neff"),
@@ -39,6 +46,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "libneuronxla": (
         ("hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime.settings"),
         set(),
+    ),
+    "tensorflow_neuron": (
+        ("hlo_frontend", "neff", "runtime", "tensorflow_neuron"),
+        {"tensorflow"},
     ),
     "torch_neuronx": (
         ("hlo_frontend", "neff", "neuronxcc", "runtime", "torch_neuronx"),

@@ -90,7 +90,8 @@ def with_all_ports(graph: Graph, segment: Segment) -> Segment:
 def _rewire(
     node: Any, inputs: Sequence[str], rewired: Mapping[str, str], by_node: Mapping[str, str]
 ) -> None:
-    data, control = [], {}
+    data: list[str] = []
+    control: dict[str, None] = {}
     for given in inputs:
         if is_control(given):
             name = producer(given)

@@ -103,12 +103,13 @@ def _is_weight(graph: Graph, node: Any) -> bool:
 def _hlo(
     part: Any, names: Sequence[str], types: Sequence[TensorType], outputs: Sequence[str]
 ) -> bytes:
-    @tf.function(input_signature=[tf.TensorSpec(t.dims, t.dtype) for t in types], autograph=False)
     def segment(*arguments: tf.Tensor) -> Any:
         given = {f"{name}:0": a for name, a in zip(names, arguments, strict=True)}
         return importer.import_graph_def(part, given, list(outputs), name="")
 
-    function = segment.get_concrete_function()
+    specs = [tf.TensorSpec(t.dims, t.dtype) for t in types]
+    made = tf.function(segment, input_signature=specs, autograph=False)
+    function = made.get_concrete_function()
     for called in part.library.function:
         if not context.context().has_function(called.signature.name):
             context.context().add_function_def(called)
