@@ -191,6 +191,10 @@ class NeuronOp : public OpKernel {
                     "\" must hold a NEFF, got nothing: the subgraph was not compiled"));
   }
 
+  // Not worth a thread of its own: a core runs one at a time, and what could run beside this is
+  // part of it.
+  bool IsExpensive() override { return false; }
+
   void Compute(OpKernelContext* context) override {
     OP_REQUIRES(context, context->num_inputs() == static_cast<int>(input_shapes_.size()),
                 tensorflow::errors::InvalidArgument(
