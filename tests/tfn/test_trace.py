@@ -331,3 +331,17 @@ def test_a_trace_is_saved_with_any_inputs_and_outputs(tmp_path):
         assert_equal(run(**given), loaded(given))
         served = tf.saved_model.load(str(tmp_path / folder)).signatures["serving_default"](**given)
         assert_equal(run(**given)["sum"], [served["output_1"], served["output_2"]])
+
+
+def test_weights_beyond_the_limit_of_a_graph(monkeypatch):
+    def too_large(*arguments, **keywords):
+        raise ValueError("Cannot create a tensor proto whose content is larger than 2GB.")
+
+    from hlo_frontend.graphdef import freeze
+
+    monkeypatch.setattr(freeze.convert_to_constants, "convert_variables_to_constants_v2", too_large)
+    monkeypatch.setattr(freeze, "LIMIT", 10)
+    with pytest.raises(
+        ValueError, match=r"smaller than 2 GB, got 48 bytes .*\n.*--extract-weights"
+    ):
+        tfn.trace(_dense_model(), normal(1, 3))
