@@ -6,6 +6,8 @@ nothing, and nothing is looked up before somebody imports one of the names.
 
 import sys
 
+from hlo_frontend import after_import
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` and `importlib.abc` would cost more than all the rest
     from collections.abc import Sequence
@@ -130,3 +132,4 @@ def install() -> None:
     """Serve the names from now on; a second call does nothing."""
     if DocumentedNames not in sys.meta_path:
         sys.meta_path.append(DocumentedNames)
+    after_import.install()

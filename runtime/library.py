@@ -1,4 +1,4 @@
-"""Builds libtorchneuron, libnrt and libneuronkernels from the C++ sources beside this module.
+"""Builds libtorchneuron, libtfneuron, libnrt and libneuronkernels from the C++ sources beside it.
 
 A library is compiled on first use into `$XDG_CACHE_HOME/neuron-emulator/native/<key>/` and used
 from there ever after. The key is a hash of the sources, the compiler command, the packages whose
@@ -52,6 +52,7 @@ TORCHNEURON = Library(
     ("bridge.cc", "buffers.cc", "low_level.cc", "model.cc", "python_api.cc"),
     package="torch",
 )
+TFNEURON = Library("tfneuron", ("neuron_op.cc", "python_api.cc"), package="tensorflow")
 NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"))
 KERNELS = Library(
     "neuronkernels",
@@ -59,7 +60,7 @@ KERNELS = Library(
     package="jaxlib",
     embeds=False,
 )
-LIBRARIES = {library.name: library for library in (TORCHNEURON, NRT, KERNELS)}
+LIBRARIES = {library.name: library for library in (TORCHNEURON, TFNEURON, NRT, KERNELS)}
 
 
 @functools.cache
@@ -141,10 +142,12 @@ def _package_directory(package: str) -> Path:
 
 
 def _compile_flags(library: Library) -> list[str]:
+    package = PACKAGES[library.package]
     return [
-        *("-std=c++17", "-fPIC", "-Wall", *_INCLUDES.get(library.package, tuple)()),
+        *("-std=c++17", "-fPIC", "-Wall"),
+        *(f"-isystem{_package_directory(library.package) / path}" for path in package.includes),
+        *package.flags,
         *(_embedding() if library.embeds else _kernel_flags()),
-        *(_OWN_SYMBOLS if library is NRT else ()),
     ]
 
 
@@ -167,28 +170,41 @@ def _kernel_flags() -> list[str]:
     return ["-O3", _PROCESSORS.get(setting("NEURON_EMULATOR_KERNELS"), "-march=native"), *exact]
 
 
-# Two libraries have python_api.cc: in one process, each must use its own.
+# Several libraries have python_api.cc: in one process, each must use its own.
 _OWN_SYMBOLS = ("-fvisibility=hidden",)
 
 
-def _torch_includes() -> tuple[str, ...]:
-    include = _package_directory("torch") / "include"
-    return tuple(f"-isystem{path}" for path in (include, include / "torch/csrc/api/include"))
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What a library that uses a package is built with; folders count from the installed package."""
+
+    includes: tuple[str, ...] = ()
+    libraries: str = "."  # the folder of its libraries
+    flags: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
 
-def _jaxlib_includes() -> tuple[str, ...]:
-    return (f"-isystem{_package_directory('jaxlib') / 'include'}",)
-
-
-_INCLUDES = {"torch": _torch_includes, "jaxlib": _jaxlib_includes}
+PACKAGES = {
+    "": Package(flags=_OWN_SYMBOLS),
+    "jaxlib": Package(("include",)),
+    "torch": Package(
+        ("include", "include/torch/csrc/api/include"), "lib", links=("-ltorch_cpu", "-lc10")
+    ),
+    "tensorflow": Package(
+        ("include",),
+        flags=(*_OWN_SYMBOLS, "-D_GLIBCXX_USE_CXX11_ABI=1", "-DEIGEN_MAX_ALIGN_BYTES=64", "-w"),
+        links=("-l:libtensorflow_framework.so.2",),
+    ),
+}
 
 
 def _link_flags(library: Library) -> list[str]:
     system = ["-ldl", "-pthread"]
-    if library.package != "torch":
+    package = PACKAGES[library.package]
+    if not package.links:
         return system
-    directory = _package_directory("torch") / "lib"
-    return [f"-L{directory}", f"-Wl,-rpath,{directory}", "-ltorch_cpu", "-lc10", *system]
+    directory = (_package_directory(library.package) / package.libraries).resolve()
+    return [f"-L{directory}", f"-Wl,-rpath,{directory}", *package.links, *system]
 
 
 def _escaped(text: str) -> str:

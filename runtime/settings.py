@@ -77,7 +77,8 @@ SETTINGS: dict[str, Setting] = {
             (),
             "Compiler options of `neuron_cc_wrapper`, before those on its command line; of the "
             "wrapper's own, `--cache_dir` wins over `NEURON_COMPILE_CACHE_URL`. "
-            "`torch_neuronx.trace` takes `compiler_args` instead.",
+            "`torch_neuronx.trace` takes `compiler_args` instead. What `tensorflow.neuron.trace` "
+            "reads of it: docs/tensorflow.md.",
         ),
         Setting(
             "NEURON_COMPILE_CACHE_URL",

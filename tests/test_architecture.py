@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"torch", "torch_xla", "jax", "jaxlib", "tensorflow"}
 PACKAGES = {
     *("hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime"),
-    *("torch_neuron", "torch_neuronx"),
+    *("tensorflow_neuron", "torch_neuron", "torch_neuronx"),
 }
 
 # For each part of the tree: what of the project it may import, and which frameworks.
@@ -24,6 +24,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "hlo_frontend/partition": (
         ("hlo_frontend.capture", "hlo_frontend.errors", "hlo_frontend.partition"),
         {"torch"},
+    ),
+    "hlo_frontend/graphdef": (
+        ("hlo_frontend.errors", "hlo_frontend.graphdef", "hlo_frontend.hlo"),
+        {"tensorflow"},
     ),
     "hlo_frontend/inspect": (("hlo_frontend.hlo", "hlo_frontend.inspect"), set()),
     "hlo_frontend/model_preparer": (
@@ -54,6 +58,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "torch_neuron": (
         ("hlo_frontend", "neff", "runtime", "torch_neuron", "torch_neuronx"),
         {"torch"},
+    ),
+    "tensorflow_neuron": (
+        ("hlo_frontend", "neff", "runtime", "tensorflow_neuron"),
+        {"tensorflow"},
     ),
     "torch_neuronx": (
         ("hlo_frontend", "neff", "neuronxcc", "runtime", "torch_neuronx"),

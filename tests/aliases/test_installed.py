@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.packaging import STARTUP_FILE, STARTUP_LINE
+from scripts.startup_file import STARTUP_FILE, STARTUP_LINE
 
 ROOT = Path(__file__).parents[2]
 BUILT = ["hlo_frontend", "libneuronxla", "neff", "neuronxcc", "runtime", "scripts", "torch_neuronx"]

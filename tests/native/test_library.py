@@ -57,7 +57,8 @@ def test_builds_once(tmp_path, compiler):
 
 def test_every_source_is_of_a_library():
     sources = {name for made in library.LIBRARIES.values() for name in made.sources}
-    assert sources == {path.name for path in (ROOT / "runtime/native").glob("*.cc")}
+    native = ROOT / "runtime/native"
+    assert sources == {str(path.relative_to(native)) for path in native.rglob("*.cc")}
 
 
 def test_libraries_have_directories_of_their_own(tmp_path, compiler):

@@ -1,0 +1,1 @@
+"""TensorFlow graphs: frozen, cut in segments for Neuron, captured as HLO, put together again."""

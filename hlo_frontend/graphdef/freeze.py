@@ -1,0 +1,185 @@
+"""A concrete function as a graph in which every variable is a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
+from tensorflow.python.framework import convert_to_constants
+from tensorflow.python.grappler import tf_optimizer
+
+from hlo_frontend.graphdef.functions import STATELESS, all_nodes, mark_stateless, name_by_contents
+from hlo_frontend.graphdef.graph import Graph, TensorType, producer, typed
+from hlo_frontend.graphdef.lift import lift
+
+# What is removed from the graph: checks and prints, what no output needs, edges of control that
+# order nothing.
+CLEANUP = ("debug_stripper", "pruning", "dependency")
+# Not counted as operations where it is said how many of a model's are on Neuron (AWS, tracing
+# API of TensorFlow 2.x).
+UNCOUNTED = frozenset({"Placeholder", "Identity", "ReadVariableOp", "NoOp"})
+SIGNATURE = "serving_default"
+LIMIT = 1 << 31  # bytes of a protocol buffer
+RESOURCES = frozenset({tf.resource.as_datatype_enum, tf.variant.as_datatype_enum})
+
+
+class ResourceError(TypeError):
+    """The function holds what is neither a variable nor a tensor."""
+
+
+class TooLargeError(ValueError):
+    """With its variables as constants, the graph is larger than a protocol buffer may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The graph, and the names of the operations that the function had before it was cleaned.
+
+    `variables` are those that are no constants of the graph but its last inputs, by name.
+    """
+
+    graph: Graph
+    operations: frozenset[str]
+    variables: Mapping[str, Any]
+
+
+def freeze(function: Any, *, lifted: bool = False) -> Frozen:
+    """The graph of a concrete function whose flat inputs have shapes that are known.
+
+    With `lifted`, variables are inputs after the others. Raises ResourceError where the function
+    needs hash tables, or variables that it changes, TooLargeError where its weights are too large
+    for a graph.
+    """
+    _refuse_assignments(function.graph)
+    captured = len(function.captured_inputs)
+    given = function.inputs[: len(function.inputs) - captured]
+    graph_def, variables = lift(function) if lifted else (_with_constants(function), {})
+    _refuse_resources(graph_def)
+    weights = {inner.op.name for _, inner in function.graph.captures}
+    outputs = [(t.name, t) for t in function.outputs]
+    inputs = [(t.name, t) for t in given]
+    inputs += [(f"{name}:0", v) for name, v in variables.items()]
+    _shorten(graph_def)
+    operations = frozenset(
+        node.name
+        for node in graph_def.node
+        if node.op not in UNCOUNTED and node.name not in weights
+    )
+    cleaned = _cleaned(graph_def, inputs, outputs)
+    _keep_shapes(cleaned, function.graph)
+    mark_stateless(cleaned)
+    name_by_contents(cleaned)
+    types = [TensorType(t.dtype, tuple(t.shape.as_list())) for _, t in inputs]
+    graph = typed(cleaned, [n for n, _ in inputs], [n for n, _ in outputs], types)
+    return Frozen(graph, operations, variables)
+
+
+def _with_constants(function: Any) -> Any:
+    """The GraphDef of a function with its variables as constants."""
+    try:
+        frozen = convert_to_constants.convert_variables_to_constants_v2(
+            function, lower_control_flow=False, aggressive_inlining=True
+        )
+        return frozen.graph.as_graph_def()
+    except (ValueError, DecodeError) as error:
+        size = sum(v.dtype.size * v.shape.num_elements() for v in function.graph.variables)
+        if size < LIMIT:
+            raise
+        raise TooLargeError(
+            "tensorflow.neuron.trace: with its weights the graph must be smaller than 2 GB, got "
+            f"{size} bytes of variables\n  try: NEURON_CC_FLAGS=--extract-weights"
+        ) from error
+
+
+CALLS = ("PartitionedCall/", "StatefulPartitionedCall/")
+
+
+def _shorten(graph_def: Any) -> None:
+    """Name the nodes of a function that was called, and is inlined, as in the function itself."""
+    taken = {node.name for node in graph_def.node}
+    short: dict[str, str] = {}
+    for node in graph_def.node:
+        name = node.name
+        for prefix in CALLS:
+            name = name.removeprefix(prefix)
+        if name not in taken:
+            taken.add(name)
+            short[node.name] = name
+    for node in graph_def.node:
+        node.name = short.get(node.name, node.name)
+        node.attr.pop("_class", None)
+        node.input[:] = [_renamed(t, short) for t in node.input]
+
+
+def _renamed(tensor: str, short: Mapping[str, str]) -> str:
+    name = producer(tensor)
+    return tensor.replace(name, short[name], 1) if name in short else tensor
+
+
+def _refuse_resources(graph_def: Any) -> None:
+    left = [
+        node.name
+        for node in graph_def.node
+        if node.op == "Placeholder" and node.attr["dtype"].type in RESOURCES
+    ]
+    if left:
+        raise _unhandled(left)
+
+
+def _refuse_assignments(graph: Any) -> None:
+    changing = changes(all_nodes(graph.as_graph_def()))
+    if changing:
+        raise _unhandled(changing)
+
+
+def changes(nodes: Iterable[Any]) -> list[str]:
+    """The names of the nodes that change a variable."""
+    return [node.name for node in nodes if node.op.startswith(CHANGES)]
+
+
+CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign", "RngRead")
+
+
+def _unhandled(names: Sequence[str]) -> ResourceError:
+    return ResourceError(
+        f"tensorflow.neuron.trace: Found unhandled resource tensors: {', '.join(names)}; hash "
+        "tables, and variables that the function changes, cannot be traced\n"
+        "  try: look tables up, and change variables, outside the function"
+    )
+
+
+# Nodes that are other ones once variables are constants.
+RESHAPED = frozenset({"Const", "Placeholder", *STATELESS, *STATELESS.values()})
+
+
+def _keep_shapes(graph_def: Any, graph: Any) -> None:
+    """Have nodes keep the shapes that the program gave them, and that no inference can find."""
+    known = {operation.name: operation for operation in graph.get_operations()}
+    for node in graph_def.node:
+        if node.name in known and node.op not in RESHAPED:
+            shapes = node.attr["_output_shapes"].list.shape
+            del shapes[:]
+            shapes.extend(t.shape.as_proto() for t in known[node.name].outputs)
+
+
+def _cleaned(
+    graph_def: Any, inputs: Sequence[tuple[str, Any]], outputs: Sequence[tuple[str, Any]]
+) -> Any:
+    meta = meta_graph_pb2.MetaGraphDef()
+    meta.graph_def.CopyFrom(graph_def)
+    for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
+        infos = getattr(meta.signature_def[SIGNATURE], kind)
+        for n, (name, tensor) in enumerate(tensors):
+            infos[str(n)].name = name
+            infos[str(n)].dtype = tensor.dtype.as_datatype_enum
+            infos[str(n)].tensor_shape.CopyFrom(tensor.shape.as_proto())
+    config = config_pb2.ConfigProto()
+    rewrite = config.graph_options.rewrite_options
+    rewrite.optimizers.extend(CLEANUP)
+    rewrite.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+    rewrite.min_graph_nodes = -1
+    return tf_optimizer.OptimizeGraph(config, meta)

@@ -1,0 +1,347 @@
+"""What may be traced, how it is called, what comes back."""
+
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tensorflow_neuron as tfn
+from tests.tfn.judged import WHOLE, assert_equal, nodes_of, normal, operators, traced
+
+K = tf.keras
+L = tf.keras.layers
+
+
+def _dense_model():
+    given = L.Input((3,))
+    return K.Model(inputs=[given], outputs=[L.Dense(3)(given)])
+
+
+def test_a_model_that_is_all_on_neuron():
+    made = traced(_dense_model(), tf.random.uniform([1, 3]))
+    assert isinstance(made, K.Model)
+    assert made.on_neuron_ratio == 1.0
+    assert {node.op for node in nodes_of(made)} == WHOLE
+    assert made.trainable_variables == made.variables == []
+
+
+def _multiply(x, y):
+    return tf.nn.relu(x @ y)
+
+
+X, Y = normal(3, 3), normal(3, 3, seed=1)
+CALLABLES = {
+    "a callable": _multiply,
+    "a tf.function": tf.function(_multiply),
+    "a concrete function": tf.function(_multiply).get_concrete_function(X, Y),
+    "a method": type("Owner", (), {"run": lambda self, x, y: x @ y})().run,
+    "a lambda": lambda x, y: x - y,
+}
+
+
+@pytest.mark.parametrize("kind", CALLABLES)
+def test_what_may_be_traced(kind):
+    made = traced(CALLABLES[kind], (X, Y))
+    assert operators(made) == ["NeuronOp"]
+    assert_equal(made([X, Y]), made(X, Y))  # the inputs may nest in another way
+
+
+def _nested(x, y):
+    return {"sum": x + y, "more": [x - y, (x @ y, tf.nn.relu(x))]}
+
+
+def test_inputs_and_outputs_nest():
+    made = traced(_nested, (X, Y))
+    assert type(made(X, Y)["more"][1]) is tuple
+    traced(lambda pair: pair[0] - pair[1], [X, Y])
+    traced(lambda x: (x @ x, [x]), (X,))
+    traced(lambda given: given["p"] - given["q"][0], {"q": [Y], "p": X})
+
+
+def test_a_dict_is_given_by_keyword():
+    made = tfn.trace(lambda b, a: a - 2 * b, {"a": X, "b": Y})
+    assert_equal(X - 2 * Y, made({"b": Y, "a": X}))
+    assert_equal(X - 2 * Y, made.signature()(a=X, b=Y)["output_1"])
+
+
+def test_a_dict_that_a_function_takes_whole():
+    made = tfn.trace(lambda features: features["a"] - 2 * features["b"], {"a": X, "b": Y})
+    assert_equal(X - 2 * Y, made({"b": Y, "a": X}))
+
+
+def test_a_model_with_named_inputs():
+    named = {name: L.Input((3,), name=name) for name in ("left", "right")}
+    made = L.Subtract()([named["left"], named["right"]])
+    traced(K.Model(named, made), {"left": X, "right": Y})
+
+
+def test_arrays_are_tensors():
+    made = tfn.trace(_multiply, (X.numpy(), Y.numpy()))
+    assert_equal(_multiply(X, Y), made(X.numpy(), Y.numpy()))
+
+
+def test_three_inputs_and_five_outputs():
+    def run(a, b, c):
+        return [a + b, tf.nn.relu(b @ c), a, tf.reduce_sum(c), tf.split(a * c, 3)[1]]
+
+    made = traced(run, (X, Y, normal(3, 3, seed=2)))
+    assert operators(made) == ["NeuronOp"]
+
+
+def _on_cpu(x):
+    """Twice `x`, by an operator that no compiler has."""
+    made = tf.numpy_function(lambda value: value * 2, [x], tf.float32)
+    made.set_shape(x.shape)
+    return made
+
+
+def test_an_operator_in_the_middle_that_no_compiler_has():
+    def run(x):
+        first = tf.nn.relu(x @ x)
+        return _on_cpu(first) @ first + first
+
+    made = traced(run, X)
+    assert operators(made) == ["NeuronOp", "NeuronOp", "PyFunc"]
+    assert 0.5 < made.on_neuron_ratio < 1
+
+
+def test_a_diamond():
+    def run(x):
+        top = tf.nn.relu(x @ x)
+        left, right = _on_cpu(top), tf.sin(top) @ top
+        return left @ right, right
+
+    assert operators(traced(run, X)) == ["NeuronOp", "NeuronOp", "PyFunc"]
+
+
+def test_loops_and_conditions():
+    def run(x):
+        total = tf.zeros_like(x)
+        for step in tf.range(3):
+            total += x * tf.cast(step, tf.float32)
+        if tf.reduce_sum(total) > 0:
+            total = total @ x
+        else:
+            total -= 1
+        return total
+
+    assert operators(traced(run, X)) == ["NeuronOp"]
+    assert_equal(run(-X), tfn.trace(run, X)(-X))
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+@pytest.mark.parametrize("unroll", [False, True])
+def test_recurrent_models(cell, unroll):
+    given = L.Input((5, 4), batch_size=2)
+    made = getattr(L, cell)(6, unroll=unroll, return_sequences=True)(given)
+    made = traced(K.Model(given, L.Dense(2)(made)), normal(2, 5, 4))
+    assert operators(made) == ["NeuronOp"]
+
+
+def _encoder(words=16, width=32):
+    given = L.Input((words,), dtype="int32")
+    embedded = L.Embedding(100, width)(given)
+    attended = L.LayerNormalization()(embedded + L.MultiHeadAttention(4, 8)(embedded, embedded))
+    wide = L.Dense(64, activation="gelu")(attended)
+    return K.Model(given, L.LayerNormalization()(attended + L.Dense(width)(wide)))
+
+
+def test_a_transformer_encoder():
+    words = tf.constant(np.random.default_rng(0).integers(0, 100, (2, 16)), tf.int32)
+    made = traced(_encoder(), words)
+    assert operators(made) == ["NeuronOp"]
+    assert made.on_neuron_ratio == 1
+
+
+def test_the_user_chooses():
+    given = L.Input((3,))
+    hidden = L.Reshape([1, 3])(L.Dense(3)(given))
+    model = K.Model(inputs=[given], outputs=[L.Dense(2)(hidden)])
+    seen = []
+
+    def choose(node):
+        seen.append(node)
+        return node.op == "MatMul"
+
+    made = traced(model, tf.random.uniform([1, 3]), subgraph_builder_function=choose)
+    calls = [node for node in nodes_of(made) if node.op == "NeuronOp"]
+    assert [len(node.input) for node in calls] == [2, 2]  # the weights stay outside
+    assert 0 < made.on_neuron_ratio < 1
+    names = [node.name for node in seen]
+    assert len(names) == len(set(names))
+    assert {type(node).__name__ for node in seen} == {"NodeDef"}
+    assert any("dense" in node.name and node.op == "MatMul" for node in seen)
+
+
+def test_the_user_chooses_all_or_nothing(caplog):
+    chosen = traced(_multiply, (X, Y), subgraph_builder_function=lambda node: True)
+    assert operators(chosen) == ["NeuronOp"]
+    left = traced(_multiply, (X, Y), subgraph_builder_function=lambda node: False)
+    assert left.on_neuron_ratio == 0
+    assert "Your traced model has 0.00% of operators compiled to neuron" in caplog.text
+
+
+def test_what_the_user_chooses_and_no_compiler_has_stays_on_the_cpu(caplog):
+    made = traced(lambda x: _on_cpu(x @ x) @ x, X, subgraph_builder_function=lambda node: True)
+    assert operators(made) == ["NeuronOp", "NeuronOp", "PyFunc"]
+    assert "left to TensorFlow: PyFunc" in caplog.text
+    assert "PyFunc" in caplog.text
+
+
+def test_a_choice_that_raises_is_the_users_error():
+    def choose(node):
+        raise KeyError(node.op)
+
+    with pytest.raises(KeyError):
+        tfn.trace(_multiply, (X, Y), subgraph_builder_function=choose)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.int32, tf.int64, tf.uint8, tf.bool])
+def test_element_types(dtype):
+    def run(x):
+        return x if dtype == tf.bool else x + x, tf.cast(x, tf.float32) @ X
+
+    traced(run, tf.cast(X * 3, dtype))
+
+
+def test_predict_and_data_sets():
+    model = _dense_model()
+    inputs = normal(6, 3)
+    made = tfn.trace(model, inputs[:2])
+    wanted = model(inputs)
+    assert_equal(wanted.numpy(), made.predict(inputs, batch_size=2, verbose=0))
+    data = tf.data.Dataset.from_tensor_slices(inputs).batch(2).map(made.aws_neuron_function)
+    assert_equal(wanted, tf.concat(list(data), 0))
+
+
+def test_inside_another_function_and_a_session():
+    made = tfn.trace(_multiply, (X, Y))
+    assert_equal(_multiply(X, Y) + 1, tf.function(lambda x, y: made(x, y) + 1)(X, Y))
+    graph_def = made.aws_neuron_function.graph.as_graph_def()
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.import_graph_def(graph_def, name="")
+        outputs = made.aws_neuron_function.outputs[0].name
+        feed = {"input_1:0": X.numpy(), "input_2:0": Y.numpy()}
+        got = session.run(outputs, feed)
+    assert_equal(_multiply(X, Y).numpy(), got)
+
+
+def test_threads():
+    made = tfn.trace(_multiply, (X, Y))
+    failures = []
+
+    def run(scale):
+        for _ in range(20):
+            if not np.allclose(made(X * scale, Y), _multiply(X * scale, Y), atol=1e-4):
+                failures.append(scale)
+
+    threads = [threading.Thread(target=run, args=(float(n),)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_gradients_are_refused():
+    made = tfn.trace(_multiply, (X, Y))
+    with tf.GradientTape() as tape:
+        tape.watch(X)
+        with pytest.raises(NotImplementedError, match="a traced model is for inference"):
+            made(X, Y)
+        assert_equal(_multiply(X, Y), made(tf.stop_gradient(X), Y))
+
+
+def test_no_inputs(caplog):
+    def run():
+        return tf.constant(1.0)
+
+    assert tfn.trace(run, ()) is run
+    assert "does not seem to have any input; returning an uncompiled callable" in caplog.text
+
+
+def test_string_tensors_are_left_to_tensorflow():
+    made = traced(lambda text, x: (tf.strings.length(text), x @ x), (tf.constant(["ab"]), X))
+    assert operators(made) == ["NeuronOp", "StringLength"]
+
+
+def test_hash_tables_are_refused():
+    keys, values = tf.constant([1, 2]), tf.constant([10, 20])
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(keys, values), default_value=-1
+    )
+    with pytest.raises(TypeError, match=r"Found unhandled resource tensors: .*; hash tables"):
+        tfn.trace(tf.function(table.lookup), tf.constant([1, 3]))
+
+
+def test_variables_that_change_what_is_computed_are_refused():
+    state = tf.Variable(0.0)
+
+    def run(x):
+        return x + state.assign_add(1.0)
+
+    with pytest.raises(TypeError, match="variables that the function changes, cannot be traced"):
+        tfn.trace(run, X)
+
+
+def test_unknown_dimensions_are_refused():
+    with pytest.raises(ValueError, match=r"every dimension .* must be known, got \(None, 3\)"):
+        tfn.trace(_multiply, (tf.TensorSpec([None, 3]), tf.TensorSpec([3, 3])))
+
+
+def test_what_is_no_tensor_is_refused():
+    with pytest.raises(TypeError, match="example_inputs must be tensors, got NoneType"):
+        tfn.trace(lambda x: x, [None])
+
+
+def test_other_numbers_of_inputs_are_refused():
+    made = tfn.trace(_multiply, (X, Y))
+    with pytest.raises(ValueError, match=r"traced with 2 inputs \(input_1, input_2\), got 1"):
+        made(X)
+
+
+def test_other_shapes_are_refused():
+    made = tfn.trace(_dense_model(), normal(1, 3))
+    with pytest.raises(
+        tf.errors.InvalidArgumentError,
+        match=r"compiled for the shape \[1,3\], got \[2,3\]; try: NEURON_CC_FLAGS=--dynamic-batch",
+    ):
+        made(normal(2, 3))
+
+
+def test_a_shape_that_is_not_the_examples_follows_the_function():
+    """A concrete function of any batch is compiled for the example's."""
+    function = tf.function(lambda x: tf.reshape(x, [tf.shape(x)[0], -1]) @ X)
+    concrete = function.get_concrete_function(tf.TensorSpec([None, 1, 3]))
+    assert operators(traced(concrete, normal(4, 1, 3))) == ["NeuronOp"]
+
+
+def test_a_trace_is_saved_with_any_inputs_and_outputs(tmp_path):
+    given = {"words": tf.constant([[1, 2]]), "scale": tf.constant([0.5])}
+
+    def run(words, scale):
+        return {"sum": [tf.cast(words, tf.float32) * scale, words + 1]}
+
+    made = tfn.trace(run, given)
+    made.save(tmp_path / "one")
+    tf.saved_model.save(made, str(tmp_path / "two"))
+    for folder in ("one", "two"):
+        loaded = K.models.load_model(tmp_path / folder)
+        assert_equal(run(**given), loaded(given))
+        served = tf.saved_model.load(str(tmp_path / folder)).signatures["serving_default"](**given)
+        assert_equal(run(**given)["sum"], [served["output_1"], served["output_2"]])
+
+
+def test_weights_beyond_the_limit_of_a_graph(monkeypatch):
+    def too_large(*arguments, **keywords):
+        raise ValueError("Cannot create a tensor proto whose content is larger than 2GB.")
+
+    from hlo_frontend.graphdef import freeze
+
+    monkeypatch.setattr(freeze.convert_to_constants, "convert_variables_to_constants_v2", too_large)
+    monkeypatch.setattr(freeze, "LIMIT", 10)
+    with pytest.raises(
+        ValueError, match=r"smaller than 2 GB, got 48 bytes .*\n.*--extract-weights"
+    ):
+        tfn.trace(_dense_model(), normal(1, 3))
