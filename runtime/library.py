@@ -176,7 +176,7 @@ _OWN_SYMBOLS = ("-fvisibility=hidden",)
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What a library that uses a package is built with; folders count from the installed package."""
+    """What a library that uses a package is built with; folders count from where that is."""
 
     includes: tuple[str, ...] = ()
     libraries: str = "."  # the folder of its libraries

@@ -150,5 +150,5 @@ def _cores(copies: int, group: int, wanted: int) -> Sequence[NeuronCore]:
     number = min(max(copies, 1), len(every))
     if number == len(every):
         return every
-    first = every.index(machine().next_core())
+    first = every.index(machine().next_cores(1)[0])
     return [every[(first + n) % len(every)] for n in range(number)]

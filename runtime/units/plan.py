@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hlo_frontend.hlo.types import Shape
 from neff.program import Function, Kind, Program, Region
 from runtime.kernels.kind import Value
 from runtime.units.contraction import Contraction, contraction, packed_words
@@ -96,10 +97,20 @@ def _unit(
     anchors = [p for p in region.members if main.instructions[p].op == region.anchor]
     if region.anchor in ("dot", "convolution"):
         return _contraction(program, region, anchors[0], ends, packed)
-    if region.anchor == "reduce":
+    if region.anchor == "reduce" and _of_arrays(main, region):
         code = row_code(program, region.members)
         return None if code is None else _rows(region, code)
     return None
+
+
+def _of_arrays(main: Function, region: Region) -> bool:
+    """Whether the members make arrays, of arrays that have elements."""
+    shapes = [
+        main.instructions[p].shape
+        for m in region.members
+        for p in (m, *main.instructions[m].operands)
+    ]
+    return all(isinstance(s, Shape) and s.size > 0 for s in shapes)
 
 
 def _rows(region: Region, code: TileCode) -> Unit:

@@ -88,7 +88,7 @@ def test_without_casts_no_layer_is_off(spoiled):
     none = spoiled.settings[2]
     assert none.first_drift is None
     assert {(y.error.relative, y.own.relative, y.origin) for y in none.layers} == {(0.0, 0.0, None)}
-    assert 0 < none.outputs[0].error.relative < 1e-4  # folding changes the order of sums
+    assert none.outputs[0].error.relative < 1e-4  # folding may change the order of sums
 
 
 def test_the_recommendation_is_the_cast_within_the_tolerance(spoiled):

@@ -381,7 +381,7 @@ def test_positional_keywords_warn_and_are_taken_in_order(net, tmp_path):
             OptionError,
             "must be one of none, matmult, all",
         ),
-        ({"partitioner_config": object()}, NotImplementedError, "partitioner_config is not built"),
+        ({"partitioner_config": object()}, TypeError, "must be a PartitionerConfig, got object"),
         ({"cpu_backend": True}, ValueError, "must be combined with --target"),
     ],
 )
