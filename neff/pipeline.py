@@ -25,6 +25,7 @@ from neff.passes.place import assign_engines, place_buffers
 from neff.passes.relayout import Relayout
 from neff.passes.saturate import saturate_transposed
 from neff.passes.simplify import simplify
+from neff.passes.slices import join_dots_of_slices
 from neff.printing import print_program
 from neff.program import Program
 from neff.verify import verify_program
@@ -82,6 +83,7 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
         assign_layouts,  # after the casts, so that the short value is moved; it moves weights
         fold_constants,  # the moved ones
         fold_weights,
+        join_dots_of_slices,  # now that weights are bound and slices are of rows
         outline_constants,  # after folding: what is left large goes the way of the weights
         eliminate_common_subexpressions,  # equal constants were bound one by one
     )

@@ -100,7 +100,18 @@ class _Rows:
         centred = self.op("subtract", self.rows, x, self.spread(mean))
         variance = self.mean(self.op("multiply", self.rows, centred, centred))
         shifted = self.op("add", self.line, variance, self.number(self.i["epsilon"]))
-        factor = self.op("multiply", self.line, self.op("rsqrt", self.line, shifted), self.scale)
-        scaled = self.op("multiply", self.rows, centred, self.spread(factor))
-        moved = self.op("add", self.rows, scaled, self.spread(self.offset))
-        return self.op("reshape", self.shape, moved), mean, variance
+        factor = self.op("rsqrt", self.line, shifted)
+        # A layer norm is captured with a scale of ones and an offset of zeros: its own come after.
+        if not self.repeats(self.scale, 1):
+            factor = self.op("multiply", self.line, factor, self.scale)
+        made = self.op("multiply", self.rows, centred, self.spread(factor))
+        if not self.repeats(self.offset, 0):
+            made = self.op("add", self.rows, made, self.spread(self.offset))
+        return self.op("reshape", self.shape, made), mean, variance
+
+    def repeats(self, value: int, number: float) -> bool:
+        """Whether a value is known to be one number throughout."""
+        i = self.b.instructions[value]
+        if i.op == "broadcast":
+            return self.repeats(i.operands[0], number)
+        return i.op == "constant" and bool((i["literal"].numpy() == number).all())

@@ -79,7 +79,8 @@ class Contraction:
     """A dot or a convolution: where its operands are, how they are read, how its result lies.
 
     The result's dimensions are `columns` last ones, which the second operand has alone, after
-    those of rows. `pad_left` and `pad_right` bring the operands' arrays into the form that is read.
+    those of rows. `pad_left` brings the first operand's array into the form that is read; the
+    second, which must be a weight then, has `right_dims` and is given `right_padding`.
     """
 
     left: int
@@ -87,12 +88,8 @@ class Contraction:
     words: tuple[int, ...]
     columns: int
     pad_left: Callable[[jax.Array], jax.Array] = _as_it_is
-    pad_right: Callable[[np.ndarray], np.ndarray] = _as_it_is
-
-    @property
-    def needs_weight(self) -> bool:
-        """Whether the second operand is brought into another form, as only a weight can be."""
-        return self.pad_right is not _as_it_is
+    right_dims: tuple[int, ...] = ()
+    right_padding: tuple[tuple[int, int], ...] = ()
 
 
 def contraction(
@@ -156,6 +153,26 @@ def _words(
 def packed_words(words: tuple[int, ...], packed: bool) -> tuple[int, ...]:
     """The numbers for a second operand that was packed at load, or comes as it lies."""
     return (*words[:5], int(packed), *words[5:])
+
+
+def packing_words(words: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the numbers, what decides how the second operand is packed; the rest is 0.
+
+    Contractions that read one weight in one way share what is packed.
+    """
+    head, rest = words[:12], list(words[12:])
+
+    def listed(width: int) -> list[list[int]]:
+        count = rest.pop(0)
+        taken = [rest[n * width : (n + 1) * width] for n in range(count)]
+        del rest[: count * width]
+        return taken
+
+    groups = [(size, 0, right) for size, _, right in listed(len(Group._fields))]
+    listed(len(Row._fields))
+    taps = Tap(prod(tap[0] for tap in listed(len(Tap._fields))), 0)
+    numbers = (len(groups), *sum(groups, ()), 0, 1, *taps)
+    return packed_words((*head[:2], 0, 0, 0, *head[5:], *numbers), packed=True)
 
 
 def _dot(function: Function, i: Instruction, left: Operand, right: Operand) -> Contraction | None:
@@ -311,9 +328,6 @@ def _along_width(i: Instruction, left: Operand, right: Operand, narrow: bool) ->
     def pad_left(x: jax.Array) -> jax.Array:
         return jax.lax.pad(x.reshape(sizes).astype(dtype), np.zeros((), dtype), config)
 
-    def pad_right(array: np.ndarray) -> np.ndarray:
-        return np.pad(array.reshape(kernel), [*((0, 0) for _ in window), (0, extra), (0, 0)])
-
     padded = (*(s + low + high for s, (low, high) in zip(sizes, padding, strict=True)),)
     strides = _row_major(padded)
     rows = [Row(sizes[0], strides[0])]
@@ -335,4 +349,7 @@ def _along_width(i: Instruction, left: Operand, right: Operand, narrow: bool) ->
         taps,
         depth.size * kernel[-1],
     )
-    return Contraction(left.view.source, right.view.source, words, 1, pad_left, pad_right)
+    right_padding = (*((0, 0) for _ in window), (0, extra), (0, 0))
+    return Contraction(
+        left.view.source, right.view.source, words, 1, pad_left, kernel, right_padding
+    )

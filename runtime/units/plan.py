@@ -10,7 +10,7 @@ import numpy as np
 from hlo_frontend.hlo.types import Shape
 from neff.program import Function, Kind, Program, Region
 from runtime.kernels.kind import Value
-from runtime.units.contraction import Contraction, contraction, packed_words
+from runtime.units.contraction import Contraction, contraction, packed_words, packing_words
 from runtime.units.native import call, pack
 from runtime.units.rows import row_code
 from runtime.units.tile import TileCode, tile_code
@@ -21,10 +21,20 @@ class Packed:
     """A weight in the order in which a kernel reads it: made once, when a model is loaded."""
 
     digest: str
-    contraction: Contraction
+    words: tuple[int, ...]
+    dims: tuple[int, ...] = ()
+    padding: tuple[tuple[int, int], ...] = ()
+
+    @staticmethod
+    def of(digest: str, c: Contraction) -> Packed:
+        """How a contraction reads a weight."""
+        return Packed(digest, packing_words(c.words), c.right_dims, c.right_padding)
 
     def make(self, array: np.ndarray) -> np.ndarray:
-        return pack(packed_words(self.contraction.words, True), self.contraction.pad_right(array))
+        """The numbers of the weight in that order."""
+        if self.padding:
+            array = np.pad(array.reshape(self.dims), self.padding)
+        return pack(self.words, array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +156,11 @@ def _contraction(
     if code is None:
         return None
     weight = _weight(program, found.right)
-    if weight is None and found.needs_weight:
+    if weight is None and found.right_padding:
         return None
     slot = None
     if weight is not None:
-        slot = packed.setdefault(Packed(weight, found), len(packed))
+        slot = packed.setdefault(Packed.of(weight, found), len(packed))
     words = (*packed_words(found.words, slot is not None), *code.words)
     return Unit(after[-1], tuple(after), "neuron_contraction", words, code.operands, found, slot)
 
