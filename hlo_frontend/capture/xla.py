@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -47,12 +48,17 @@ def _beside_tensorflow() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch_xla's import from setting up the root logger of the user's program."""
+    """Keep torch_xla's import from setting up the root logger of the user's program.
+
+    And from its warning of TensorFlow, beside which it is loaded with care.
+    """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     root.addHandler(logging.NullHandler())
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`tensorflow` can conflict", UserWarning)
+            yield
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)

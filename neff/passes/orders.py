@@ -93,7 +93,12 @@ def blocks(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[Block, ...]
 def blockwise(
     order: Order, split: Sequence[Block], dims: Sequence[int]
 ) -> tuple[Block, ...] | None:
-    """The blocks in the order in which `before` dimensions stand, or None where one is torn."""
+    """The blocks in the order in which `before` dimensions stand, or None where one is torn.
+
+    Without elements there are no blocks, and None.
+    """
+    if 0 in dims:
+        return None
     home = {d: block for block in split for d in block.before}
     placed = [d for d in order if dims[d] != 1]
     in_order: list[Block] = []

@@ -20,6 +20,7 @@ from neff.builder import Builder
 from neff.passes.cleanup import eliminate_dead_code
 from neff.passes.constants import fold_constants, fold_weights
 from neff.passes.layout import assign_layouts
+from neff.passes.orders import blocks, blockwise
 from neff.passes.masked_rows import ask_row_maxima
 from neff.passes.orders import blocks, blockwise
 from neff.passes.simplify import simplify
@@ -383,3 +384,7 @@ def test_layouts_keep_results_of_images_and_a_second_time_move_nothing_more(p):
     assert counts(assign_layouts(once))["transpose"] <= counts(once)["transpose"]
     for before, after in zip(run(p), run(once), strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
+
+
+def test_a_block_of_nothing_is_torn():
+    assert blockwise((1, 0), blocks((0, 3), (3, 0)), (0, 3)) is None
