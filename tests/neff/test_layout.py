@@ -20,7 +20,6 @@ from neff.builder import Builder
 from neff.passes.cleanup import eliminate_dead_code
 from neff.passes.constants import fold_constants, fold_weights
 from neff.passes.layout import assign_layouts
-from neff.passes.orders import blocks, blockwise
 from neff.passes.masked_rows import ask_row_maxima
 from neff.passes.orders import blocks, blockwise
 from neff.passes.simplify import simplify
