@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# The module, and what is imported after it: importing that is all that is done.
+# The module, what is imported after it, and what of that is called, for it may be imported before.
 AFTER = {
-    "tensorflow": "tensorflow_neuron",
-    "keras.src.saving.saving_api": "tensorflow_neuron.keras3",
+    "tensorflow": ("tensorflow_neuron", ""),
+    "keras.src.saving.saving_api": ("tensorflow_neuron.keras3", "teach_loading"),
 }
 
 
@@ -45,15 +45,17 @@ class AfterImport:
         return spec
 
 
-def _then(run: "Callable[[ModuleType], None]", following: str) -> "Callable[[ModuleType], None]":
+def _then(
+    run: "Callable[[ModuleType], None]", following: "tuple[str, str]"
+) -> "Callable[[ModuleType], None]":
     def exec_module(module: "ModuleType") -> None:
         run(module)
-        _follow(following)
+        _follow(*following)
 
     return exec_module
 
 
-def _follow(following: str) -> None:
+def _follow(following: str, called: str) -> None:
     """Import what comes after, where it is installed; that it cannot do its work is a warning."""
     from importlib import import_module
     from importlib.util import find_spec
@@ -61,7 +63,9 @@ def _follow(following: str) -> None:
     if find_spec(following.partition(".")[0]) is None:
         return
     try:
-        import_module(following)
+        module = import_module(following)
+        if called:
+            getattr(module, called)()
     except (ImportError, OSError, RuntimeError) as error:
         import warnings
 

@@ -196,7 +196,7 @@ def _decoded(value: Any) -> Any:
 
 def _plain(array: np.ndarray) -> Any:
     """An array as JSON has it."""
-    if array.dtype == object:  # bytes
+    if array.dtype.kind in "OS":  # bytes
         return [_plain(np.asarray(v)) for v in array] if array.ndim else array.item().decode()
     return array.astype(np.float32).tolist() if array.dtype.kind == "V" else array.tolist()
 
