@@ -13,7 +13,7 @@ import numpy as np
 from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, WindowDimension
 from neff.program import Function, Instruction
 from runtime.kernels.kind import Value
-from runtime.units.views import View, merged, view
+from runtime.units.views import View, merged, row_major, view
 
 # Below this many products a call into the kernel costs more than the loop that XLA makes.
 FEWEST_PRODUCTS = 2048
@@ -303,15 +303,8 @@ def _shallow(
 
 
 def _lies_dense(of: View) -> bool:
-    walked = zip(of.dims, of.strides, _row_major(of.dims), strict=True)
+    walked = zip(of.dims, of.strides, row_major(of.dims), strict=True)
     return of.offset == 0 and all(s == expected for size, s, expected in walked if size > 1)
-
-
-def _row_major(dims: tuple[int, ...]) -> tuple[int, ...]:
-    strides = [1]
-    for size in reversed(dims[1:]):
-        strides.append(strides[-1] * size)
-    return tuple(reversed(strides))
 
 
 def _along_width(i: Instruction, left: Operand, right: Operand, narrow: bool) -> Contraction:
@@ -329,7 +322,7 @@ def _along_width(i: Instruction, left: Operand, right: Operand, narrow: bool) ->
         return jax.lax.pad(x.reshape(sizes).astype(dtype), np.zeros((), dtype), config)
 
     padded = (*(s + low + high for s, (low, high) in zip(sizes, padding, strict=True)),)
-    strides = _row_major(padded)
+    strides = row_major(padded)
     rows = [Row(sizes[0], strides[0])]
     taps = []
     for d, w in enumerate(window):

@@ -42,7 +42,6 @@ class Unit:
     """Instructions that one call of a kernel computes; the last makes the only value read."""
 
     result: int
-    members: tuple[int, ...]
     kernel: str
     words: tuple[int, ...]
     operands: tuple[int, ...]
@@ -124,7 +123,7 @@ def _of_arrays(main: Function, region: Region) -> bool:
 
 
 def _rows(region: Region, code: TileCode) -> Unit:
-    return Unit(region.members[-1], region.members, "neuron_rows", code.words, code.operands)
+    return Unit(region.members[-1], "neuron_rows", code.words, code.operands)
 
 
 def _contraction(
@@ -150,7 +149,7 @@ def _contraction(
     before = _ancestors(main, anchor, members)
     after = [p for p in region.members if p not in before]
     code = tile_code(main, after, anchor, found.columns)
-    if code is None:
+    if code is None:  # what follows is left to JAX
         after = [anchor]
         code = tile_code(main, after, anchor, found.columns)
     if code is None:
@@ -162,7 +161,7 @@ def _contraction(
     if weight is not None:
         slot = packed.setdefault(Packed.of(weight, found), len(packed))
     words = (*packed_words(found.words, slot is not None), *code.words)
-    return Unit(after[-1], tuple(after), "neuron_contraction", words, code.operands, found, slot)
+    return Unit(after[-1], "neuron_contraction", words, code.operands, found, slot)
 
 
 def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
@@ -182,8 +181,9 @@ def _weight(program: Program, position: int) -> str | None:
     if i.op != "parameter":
         return None
     variable = program.inputs[i["number"]]
-    bound = variable.kind is Kind.WEIGHT and variable.weight is not None
-    return variable.weight.digest if bound and variable.weight is not None else None
+    if variable.kind is not Kind.WEIGHT or variable.weight is None:
+        return None
+    return variable.weight.digest
 
 
 def _live(main: Function, units: Mapping[int, Unit]) -> set[int]:

@@ -25,8 +25,12 @@ class View:
 
 def dense(source: int, dims: tuple[int, ...]) -> View:
     """A value as it lies: row-major, without gaps."""
-    strides = tuple(accumulate(reversed(dims[1:]), mul, initial=1))[::-1] if dims else ()
-    return View(source, dims, strides)
+    return View(source, dims, row_major(dims))
+
+
+def row_major(dims: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of dimensions without gaps, the last the nearest."""
+    return tuple(accumulate(reversed(dims[1:]), mul, initial=1))[::-1] if dims else ()
 
 
 def view(function: Function, position: int, reachable: Callable[[int], bool]) -> View:

@@ -30,7 +30,13 @@ constexpr bool kPairs = true;  // bf16 is multiplied in pairs along the depth
 constexpr bool kPairs = false;  // bf16 is multiplied as f32, to which it converts exactly
 #endif
 
-int64_t product(int64_t total, int64_t size) { return total * size; }
+// The elements of some dimensions.
+template <typename Dimension>
+int64_t count_of(const std::vector<Dimension>& dimensions) {
+  int64_t total = 1;
+  for (const auto& d : dimensions) total *= d.size;
+  return total;
+}
 
 // How the operands lie in memory once packed.
 struct Packing {
@@ -162,14 +168,22 @@ void pack_tap(const Contraction& c, const Packing& p, const void* right, int64_t
   }
 }
 
-// Where the second operand's elements of a group begin.
-int64_t right_of_group(const Contraction& c, int64_t group) {
-  int64_t offset = c.right_start;
+// Where the elements of a group begin in the operand that steps by `stride` from group to group.
+int64_t start_of(const Contraction& c, int64_t group, int64_t start,
+                 int64_t GroupDimension::*stride) {
   for (auto d = c.groups.rbegin(); d != c.groups.rend(); ++d) {
-    offset += group % d->size * d->right_stride;
+    start += group % d->size * ((*d).*stride);
     group /= d->size;
   }
-  return offset;
+  return start;
+}
+
+int64_t left_of_group(const Contraction& c, int64_t group) {
+  return start_of(c, group, c.left_start, &GroupDimension::left_stride);
+}
+
+int64_t right_of_group(const Contraction& c, int64_t group) {
+  return start_of(c, group, c.right_start, &GroupDimension::right_stride);
 }
 
 void pack_panel(const Contraction& c, const Packing& p, const void* right, int64_t group,
@@ -180,15 +194,6 @@ void pack_panel(const Contraction& c, const Packing& p, const void* right, int64
     pack_tap(c, p, right, start, std::min(kPanel, c.columns - column), to);
     to += p.depth * kPanel * p.element;
   }
-}
-
-int64_t left_of_group(const Contraction& c, int64_t group) {
-  int64_t offset = c.left_start;
-  for (auto d = c.groups.rbegin(); d != c.groups.rend(); ++d) {
-    offset += group % d->size * d->left_stride;
-    group /= d->size;
-  }
-  return offset;
 }
 
 // For each tap, the rows of a tile: where their elements along the depth lie.
@@ -458,6 +463,7 @@ struct Work {
              sources.data() + t * taps * kRows);
     }
     const char* panels = right + group * p.group_bytes;
+    const int64_t before = group * c.row_count();
     const int64_t bytes = p.panel_bytes(c);
     const int64_t steps = taps * p.depth * p.element / 4;
     for (int64_t panel = panel0; panel < panel1; ++panel) {
@@ -472,7 +478,7 @@ struct Work {
         kernel(c, p, rows, columns > W)(Block{
             p, taps, sources.data() + t * taps * kRows, here, column, columns, tile,
             fetch ? here + bytes + t * steps * step : here, step});
-        task.run({group * c.row_count() + first, rows, column, static_cast<int>(columns),
+        task.run({before + first, rows, column, static_cast<int>(columns),
                   static_cast<int>(kPanel)},
                  tile);
       }
@@ -508,23 +514,9 @@ struct Work {
 
 }  // namespace
 
-int64_t Contraction::group_count() const {
-  int64_t total = 1;
-  for (const auto& d : groups) total = product(total, d.size);
-  return total;
-}
-
-int64_t Contraction::row_count() const {
-  int64_t total = 1;
-  for (const auto& d : rows) total = product(total, d.size);
-  return total;
-}
-
-int64_t Contraction::tap_count() const {
-  int64_t total = 1;
-  for (const auto& d : taps) total = product(total, d.size);
-  return total;
-}
+int64_t Contraction::group_count() const { return count_of(groups); }
+int64_t Contraction::row_count() const { return count_of(rows); }
+int64_t Contraction::tap_count() const { return count_of(taps); }
 
 Contraction Contraction::parse(const int64_t* words, size_t count, size_t* used) {
   size_t at = 0;
