@@ -157,8 +157,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--contestants", default=",".join(CONTESTANTS), metavar="NAMES", help="default: %(default)s"
     )
-    group.add_argument("--seconds", type=float, default=Effort.seconds, help="that a turn lasts")
-    group.add_argument("--turns", type=int, default=Effort.turns, help="of each contestant")
+    group.add_argument("--seconds", type=float, default=Effort().seconds, help="that a turn lasts")
+    group.add_argument("--turns", type=int, default=Effort().turns, help="of each contestant")
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -26,7 +26,6 @@ class _Group:
     root: Instruction
     members: list[int] = field(default_factory=list)
     anchor: str | None = None
-    window: int = 1  # how often the anchor reads an element
     rows: bool = False  # its anchors are sums over the last dimensions, which go on in rows
     # The members from which only elementwise steps, index by index, lead to the result.
     aligned: set[int] = field(default_factory=set)
@@ -47,9 +46,9 @@ class _Group:
             if self.anchor is None or self.rows or follows or i.op in MOVEMENT:
                 return True
             # What feeds an anchor is better off after the one that it follows itself. A value that
-            # others read as it is can still be rounded in passing, unless it is read many times.
-            once = self.anchor == "dot" or self.window == 1
-            return i.op == "convert" and shared[i.operands[0]] > 1 and once
+            # others read as it is can still be rounded in passing.
+            rounds = self.anchor in ("dot", "convolution") and i.op == "convert"
+            return rounds and shared[i.operands[0]] > 1
         if _reduces_rows(i, main):
             return self.anchor is None or self.rows
         return self.anchor is None and follows
@@ -59,7 +58,6 @@ class _Group:
         self.members.append(position)
         if i.op in ANCHORS:
             self.anchor = i.op
-            self.window = prod(w.size for w in i.get("window") or ())
             self.rows = _reduces_rows(i, main)
         elif all(r in self.aligned for r in readers) and _aligned(i, self.root):
             self.aligned.add(position)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
-import jax
-import numpy as np
-
 from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, WindowDimension
 from neff.program import Function, Instruction
-from runtime.kernels.kind import Value
-from runtime.units.views import View, merged, row_major, view
+from runtime.units.views import View, merged, view
 
 # Below this many products a call into the kernel costs more than the loop that XLA makes.
 FEWEST_PRODUCTS = 2048
-# The kernel reads a depth of this many elements well. An image of fewer channels is read along its
-# width too, whose elements are their neighbours.
-SHALLOW = 8
 FLOATS = {"f32": 0, "bf16": 1}
 
 
@@ -70,26 +63,18 @@ class Operand:
         return FLOATS[self.dtype]
 
 
-def _as_it_is(x: Value) -> Value:
-    return x
-
-
 @dataclass(frozen=True, slots=True)
 class Contraction:
     """A dot or a convolution: where its operands are, how they are read, how its result lies.
 
     The result's dimensions are `columns` last ones, which the second operand has alone, after
-    those of rows. `pad_left` brings the first operand's array into the form that is read; the
-    second, which must be a weight then, has `right_dims` and is given `right_padding`.
+    those of rows.
     """
 
     left: int
     right: int
     words: tuple[int, ...]
     columns: int
-    pad_left: Callable[[jax.Array], jax.Array] = _as_it_is
-    right_dims: tuple[int, ...] = ()
-    right_padding: tuple[tuple[int, int], ...] = ()
 
 
 def contraction(
@@ -105,14 +90,10 @@ def contraction(
         return None
     if 0 in i.array.dims or any(0 in function.instructions[o].array.dims for o in i.operands):
         return None
-    # An element that is read many times is better converted once, before.
-    in_passing = i.op == "dot" or (
-        i["feature_group_count"] == 1 and prod(w.size for w in i.get("window") or ()) == 1
-    )
 
     def seen_through(p: int) -> bool:
         step = function.instructions[p]
-        return reachable(p) and (step.op != "convert" or (in_passing and _rounds(function, step)))
+        return reachable(p) and (step.op != "convert" or _rounds(function, step))
 
     operands = [_operand(function, o, seen_through) for o in i.operands]
     return (_dot if i.op == "dot" else _convolution)(function, i, *operands)
@@ -247,11 +228,9 @@ def _convolution(
     groups, channels = i["feature_group_count"], left.view.dims[n.input_feature]
     each = groups > 1 and groups == channels == right.view.dims[n.kernel_output_feature]
     narrow = function.instructions[i.operands[0]].array.dtype == "bf16"
-    unread = each and (left.view.strides[n.input_feature] != 1 or (left.dtype == "bf16") != narrow)
+    unread = each and left.view.strides[n.input_feature] != 1
     if (groups > 1 and not each) or unread or _products(i, right) < FEWEST_PRODUCTS:
         return None
-    if not each and channels < SHALLOW and _shallow(n, window, left, right):
-        return _along_width(i, left, right, narrow)
     lv, rv = left.view, right.view
     rows = [Row(lv.dims[n.input_batch], lv.strides[n.input_batch])]
     taps, start = [], lv.offset
@@ -285,64 +264,3 @@ def _convolution(
 
 def _products(i: Instruction, right: Operand) -> int:
     return prod((*i.array.dims, *right.view.dims)) // i.array.dims[i["dim_labels"].output_feature]
-
-
-def _shallow(
-    n: ConvolutionDimensionNumbers,
-    window: tuple[WindowDimension, ...],
-    left: Operand,
-    right: Operand,
-) -> bool:
-    """Whether an image of few channels lies with these innermost, and the kernel likewise."""
-    lv, rv = left.view, right.view
-    order = (n.input_batch, *n.input_spatial, n.input_feature)
-    kernel = (*n.kernel_spatial, n.kernel_input_feature, n.kernel_output_feature)
-    natural = all(o == tuple(range(len(o))) for o in (order, kernel))
-    wide = len(window) > 0 and window[-1].window_dilation == 1 and window[-1].size > 1
-    return natural and wide and _lies_dense(lv) and _lies_dense(rv)
-
-
-def _lies_dense(of: View) -> bool:
-    walked = zip(of.dims, of.strides, row_major(of.dims), strict=True)
-    return of.offset == 0 and all(s == expected for size, s, expected in walked if size > 1)
-
-
-def _along_width(i: Instruction, left: Operand, right: Operand, narrow: bool) -> Contraction:
-    """A convolution of few channels: a row of the window is one depth, in an image padded first."""
-    window: tuple[WindowDimension, ...] = i["window"]
-    sizes, kernel = left.view.dims, right.view.dims
-    # In pairs along the depth, so that bf16 is read where it lies.
-    extra = sizes[-1] % 2 if narrow else 0
-    channels = sizes[-1] + extra
-    padding = [(0, 0), *((w.pad_low, w.pad_high) for w in window), (0, extra)]
-    config = [(low, high, 0) for low, high in padding]
-    dtype = jax.numpy.bfloat16 if narrow else jax.numpy.float32
-
-    def pad_left(x: jax.Array) -> jax.Array:
-        return jax.lax.pad(x.reshape(sizes).astype(dtype), np.zeros((), dtype), config)
-
-    padded = (*(s + low + high for s, (low, high) in zip(sizes, padding, strict=True)),)
-    strides = row_major(padded)
-    rows = [Row(sizes[0], strides[0])]
-    taps = []
-    for d, w in enumerate(window):
-        rows.append(Row(i.array.dims[d + 1], w.stride * strides[d + 1]))
-        if d < len(window) - 1:
-            dilated = w.window_dilation * strides[d + 1]
-            taps.append(Tap(w.size, dilated, d + 1, w.stride, w.window_dilation, 0, padded[d + 1]))
-    depth = Depth(window[-1].size * channels, 1, kernel[-1])
-    words = _words(
-        narrow,
-        replace(left, dtype="bf16" if narrow else "f32"),
-        right,
-        depth,
-        Row(kernel[-1], 1),
-        [],
-        rows,
-        taps,
-        depth.size * kernel[-1],
-    )
-    right_padding = (*((0, 0) for _ in window), (0, extra), (0, 0))
-    return Contraction(
-        left.view.source, right.view.source, words, 1, pad_left, kernel, right_padding
-    )

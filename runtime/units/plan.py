@@ -22,18 +22,14 @@ class Packed:
 
     digest: str
     words: tuple[int, ...]
-    dims: tuple[int, ...] = ()
-    padding: tuple[tuple[int, int], ...] = ()
 
     @staticmethod
     def of(digest: str, c: Contraction) -> Packed:
         """How a contraction reads a weight."""
-        return Packed(digest, packing_words(c.words), c.right_dims, c.right_padding)
+        return Packed(digest, packing_words(c.words))
 
     def make(self, array: np.ndarray) -> np.ndarray:
         """The numbers of the weight in that order."""
-        if self.padding:
-            array = np.pad(array.reshape(self.dims), self.padding)
         return pack(self.words, array)
 
 
@@ -52,10 +48,9 @@ class Unit:
         """The value of the unit's last instruction."""
         operands = [values[o] for o in self.operands]
         if self.contraction is not None:
-            left = self.contraction.pad_left(values[self.contraction.left])
             right = self.contraction.right
             operands = [
-                left,
+                values[self.contraction.left],
                 values[right] if self.packed is None else packed[self.packed],
                 *operands,
             ]
@@ -155,8 +150,6 @@ def _contraction(
     if code is None:
         return None
     weight = _weight(program, found.right)
-    if weight is None and found.right_padding:
-        return None
     slot = None
     if weight is not None:
         slot = packed.setdefault(Packed.of(weight, found), len(packed))

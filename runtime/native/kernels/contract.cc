@@ -1,34 +1,22 @@
 #include "contract.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
-#include <utility>
+#include <vector>
 
-#if defined(__AVX512BF16__)
-#include <immintrin.h>
-#endif
-
-#include "vector.h"
+#include "multiply.h"
+#include "packing.h"
+#include "staging.h"
 
 namespace neuron::kernels {
 namespace {
 
-// A panel is this many columns wide: two vectors, so that one broadcast feeds two products.
-constexpr int64_t kPanel = 2 * W;
-// Rows of a tile: as many accumulators as the registers hold beside a panel's row and a broadcast.
-constexpr int kRows = W == 16 ? 12 : 6;
 // What a core's second-level cache keeps beside the stream that is read only once.
 constexpr int64_t kCache = 512 * 1024;
-#if defined(__AVX512BF16__)
-constexpr bool kPairs = true;  // bf16 is multiplied in pairs along the depth
-#else
-constexpr bool kPairs = false;  // bf16 is multiplied as f32, to which it converts exactly
-#endif
+// A depth of so few elements is better read together with that of the next taps.
+constexpr int64_t kShallow = 8;
 
 // The elements of some dimensions.
 template <typename Dimension>
@@ -38,384 +26,13 @@ int64_t count_of(const std::vector<Dimension>& dimensions) {
   return total;
 }
 
-// How the operands lie in memory once packed.
-struct Packing {
-  bool pairs;
-  int64_t element;  // bytes
-  int64_t depth;    // of a tap, in elements, even for pairs
-  int64_t read;     // bytes of an element of the first operand where it is read as it lies
-  int64_t panels;
-  int64_t group_bytes;
-
-  explicit Packing(const Contraction& c)
-      : pairs(c.narrow && kPairs && !c.each),
-        element(pairs ? 2 : 4),
-        depth(pairs ? (c.depth + 1) / 2 * 2 : c.depth),
-        read(c.left_type == Type::bf16 && (pairs || c.each) ? 2 : 4),
-        panels((c.columns + kPanel - 1) / kPanel),
-        group_bytes(panels * c.tap_count() * depth * kPanel * element) {}
-  int64_t panel_bytes(const Contraction& c) const {
-    return c.tap_count() * depth * kPanel * element;
-  }
-};
-
-uint16_t to_bf16(float value) { return f32_to_bf16(splat(value))[0]; }
-
-float from_bf16(uint16_t value) {
-  const uint32_t bits = static_cast<uint32_t>(value) << 16;
-  float made;
-  std::memcpy(&made, &bits, 4);
-  return made;
+// Whether the products can take the first operand from where it lies.
+bool lies_ready(const Contraction& c, const Packing& p) {
+  if (c.each) return c.left_type == Type::f32 && !c.narrow;
+  const bool same = p.pairs ? c.left_type == Type::bf16 && c.depth % 2 == 0
+                            : c.left_type == Type::f32 && !c.narrow;
+  return same && c.left_depth_stride == 1 && (c.taps.empty() || c.depth >= kShallow);
 }
-
-float element(Type type, const void* data, int64_t index) {
-  return type == Type::bf16 ? from_bf16(static_cast<const uint16_t*>(data)[index])
-                            : static_cast<const float*>(data)[index];
-}
-
-// One element of an operand as the products take it.
-float rounded(bool narrow, float value) { return narrow ? from_bf16(to_bf16(value)) : value; }
-
-// Memory that a thread keeps between its calls.
-class Arena {
- public:
-  char* get(int64_t bytes) {
-    if (bytes > size_) {
-      data_.reset(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
-      size_ = bytes;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(char* data) const { std::free(data); }
-  };
-  std::unique_ptr<char, Free> data_;
-  int64_t size_ = 0;
-};
-
-// f32 to bf16, to nearest even.
-void narrow(const float* from, int64_t count, uint16_t* to) {
-  int64_t k = 0;
-  for (; k + W <= count; k += W) store_as(to + k, f32_to_bf16(load(from + k)));
-  for (; k < count; ++k) to[k] = to_bf16(from[k]);
-}
-
-// Pairs of bf16 of two rows; without a second, of the first and zeros.
-void pack_pairs(const float* first, const float* second, int64_t count, uint32_t* to) {
-  int64_t n = 0;
-  for (; n + W <= count; n += W) {
-    const uvec low = bf16_bits(load(first + n)) >> 16;
-    const uvec high = second != nullptr ? bf16_bits(load(second + n)) & 0xffff0000u : uvec{};
-    store_as(to + n, low | high);
-  }
-  for (; n < count; ++n) {
-    const uint32_t high = second != nullptr ? to_bf16(second[n]) : 0;
-    to[n] = to_bf16(first[n]) | high << 16;
-  }
-}
-
-// A column of the second operand at one tap, from `from` on, as the products take it.
-template <typename To>
-void read_depth(const Contraction& c, const void* right, int64_t from, To* to) {
-  for (int64_t k = 0; k < c.depth; ++k) {
-    const float value = element(c.right_type, right, from + k * c.right_depth_stride);
-    if constexpr (sizeof(To) == 2) {
-      to[k] = to_bf16(value);
-    } else {
-      to[k] = rounded(c.narrow, value);
-    }
-  }
-}
-
-// A panel of the second operand at one tap: [depth][columns], or [depth / 2][columns][2]. In
-// units of four bytes it is [depth][columns] either way, an element or a pair.
-void pack_tap(const Contraction& c, const Packing& p, const void* right, int64_t start,
-              int64_t columns, char* to) {
-  const int64_t units = p.depth * p.element / 4;
-  if (columns < kPanel) std::memset(to, 0, units * kPanel * 4);
-  if (c.right_column_stride == 1 && c.right_type == Type::f32 && (p.pairs || !c.narrow)) {
-    const float* from = static_cast<const float*>(right) + start;
-    const int64_t step = c.right_depth_stride;
-    for (int64_t u = 0; u < units; ++u, to += kPanel * 4) {
-      if (p.pairs) {
-        const float* second = 2 * u + 1 < c.depth ? from + step : nullptr;
-        pack_pairs(from, second, columns, reinterpret_cast<uint32_t*>(to));
-        from += 2 * step;
-      } else {
-        std::memcpy(to, from, columns * 4);
-        from += step;
-      }
-    }
-    return;
-  }
-  static thread_local Arena arena;
-  char* column = arena.get(p.depth * p.element);
-  std::memset(column, 0, p.depth * p.element);
-  auto* out = reinterpret_cast<uint32_t*>(to);
-  for (int64_t n = 0; n < columns; ++n) {
-    const int64_t from = start + n * c.right_column_stride;
-    if (!p.pairs) {
-      read_depth(c, right, from, reinterpret_cast<float*>(column));
-    } else if (c.right_type == Type::f32 && c.right_depth_stride == 1) {
-      narrow(static_cast<const float*>(right) + from, c.depth, reinterpret_cast<uint16_t*>(column));
-    } else {
-      read_depth(c, right, from, reinterpret_cast<uint16_t*>(column));
-    }
-    const auto* in = reinterpret_cast<const uint32_t*>(column);
-    for (int64_t u = 0; u < units; ++u) out[u * kPanel + n] = in[u];
-  }
-}
-
-// Where the elements of a group begin in the operand that steps by `stride` from group to group.
-int64_t start_of(const Contraction& c, int64_t group, int64_t start,
-                 int64_t GroupDimension::*stride) {
-  for (auto d = c.groups.rbegin(); d != c.groups.rend(); ++d) {
-    start += group % d->size * ((*d).*stride);
-    group /= d->size;
-  }
-  return start;
-}
-
-int64_t left_of_group(const Contraction& c, int64_t group) {
-  return start_of(c, group, c.left_start, &GroupDimension::left_stride);
-}
-
-int64_t right_of_group(const Contraction& c, int64_t group) {
-  return start_of(c, group, c.right_start, &GroupDimension::right_stride);
-}
-
-void pack_panel(const Contraction& c, const Packing& p, const void* right, int64_t group,
-                int64_t panel, char* to) {
-  const int64_t column = panel * kPanel;
-  int64_t start = right_of_group(c, group) + column * c.right_column_stride;
-  for (int64_t tap = 0; tap < c.tap_count(); ++tap, start += c.right_tap_stride) {
-    pack_tap(c, p, right, start, std::min(kPanel, c.columns - column), to);
-    to += p.depth * kPanel * p.element;
-  }
-}
-
-// For each tap, the rows of a tile: where their elements along the depth lie.
-using Sources = const char*;
-
-#if defined(__AVX512BF16__)
-inline __m512 products(__m512 sum, __m512i pair, __m512i panel) {
-  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(pair), reinterpret_cast<__m512bh>(panel));
-}
-#endif
-
-// A tile: the sources of its rows for each tap, and the panel of columns.
-struct Block {
-  const Packing& p;
-  int64_t taps;
-  const Sources* rows;
-  const char* panel;
-  int64_t column, columns;
-  float* out;
-  // What is read after this panel: so much of it is fetched for each step along the depth.
-  const char* ahead;
-  int64_t ahead_step;
-};
-
-// The sums of `Rows` rows and `Vectors` vectors of columns, over all taps and the depth.
-template <int Rows, int Vectors, bool Pairs>
-void multiply(const Block& t) {
-  const Packing& p = t.p;
-  const Sources* rows = t.rows;
-  const char* panel = t.panel;
-  const char* ahead = t.ahead;
-  vec sum[Rows][Vectors];
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Vectors; ++v) sum[r][v] = vec{};
-  }
-  for (int64_t tap = 0; tap < t.taps; ++tap, rows += kRows) {
-    const char* row[Rows];
-    for (int r = 0; r < Rows; ++r) row[r] = rows[r];
-    const int64_t bytes = p.depth * p.element;
-    for (int64_t k = 0; k < bytes; k += 4, panel += kPanel * 4, ahead += t.ahead_step) {
-      __builtin_prefetch(ahead, 0, 2);
-#if defined(__AVX512BF16__)
-      if constexpr (Pairs) {
-        __m512i columns[Vectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) columns[v] = _mm512_loadu_si512(panel + v * 64);
-#pragma GCC unroll 12
-        for (int r = 0; r < Rows; ++r) {
-          const __m512i pair = _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(row[r] + k));
-#pragma GCC unroll 2
-          for (int v = 0; v < Vectors; ++v) {
-            sum[r][v] = (vec)products((__m512)sum[r][v], pair, columns[v]);
-          }
-        }
-        continue;
-      }
-#endif
-      vec columns[Vectors];
-#pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) {
-        columns[v] = load(reinterpret_cast<const float*>(panel) + v * W);
-      }
-#pragma GCC unroll 12
-      for (int r = 0; r < Rows; ++r) {
-        const float value = *reinterpret_cast<const float*>(row[r] + k);
-#pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) sum[r][v] = fma(splat(value), columns[v], sum[r][v]);
-      }
-    }
-  }
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Vectors; ++v) store(t.out + r * kPanel + v * W, sum[r][v]);
-  }
-}
-
-vec read(const float* from, int count) { return count == W ? load(from) : load(from, count); }
-
-vec read(const uint16_t* from, int count) {
-  if (count == W) return bf16_to_f32(load_as<hvec>(from));
-  hvec part{};
-  for (int n = 0; n < count; ++n) part[n] = from[n];
-  return bf16_to_f32(part);
-}
-
-// The sums of `Rows` rows over the taps, each column by itself.
-template <int Rows, bool Narrow>
-void multiply_each(const Block& t) {
-  using Element = std::conditional_t<Narrow, uint16_t, float>;
-  const Sources* rows = t.rows;
-  for (int64_t v = 0; v * W < t.columns; ++v) {
-    const int here = static_cast<int>(std::min<int64_t>(W, t.columns - v * W));
-    vec sum[Rows];
-    for (int r = 0; r < Rows; ++r) sum[r] = vec{};
-    for (int64_t tap = 0; tap < t.taps; ++tap) {
-      const vec weights = load(reinterpret_cast<const float*>(t.panel) + tap * kPanel + v * W);
-#pragma GCC unroll 12
-      for (int r = 0; r < Rows; ++r) {
-        const auto* from = reinterpret_cast<const Element*>(rows[tap * kRows + r]) + t.column + v * W;
-        sum[r] = fma(read(from, here), weights, sum[r]);
-      }
-    }
-    for (int r = 0; r < Rows; ++r) store(t.out + r * kPanel + v * W, sum[r]);
-  }
-}
-
-using Multiply = void (*)(const Block&);
-
-// The kernels of every height of a tile.
-template <int... Rows>
-Multiply find(const Contraction& c, const Packing& p, int rows, bool wide,
-              std::integer_sequence<int, Rows...>) {
-  Multiply found = nullptr;
-  auto choose = [&](Multiply narrow_each, Multiply each, Multiply pairs2, Multiply pairs1,
-                    Multiply two, Multiply one) {
-    if (c.each) return c.left_type == Type::bf16 ? narrow_each : each;
-    if (p.pairs) return wide ? pairs2 : pairs1;
-    return wide ? two : one;
-  };
-  ((rows == Rows + 1
-        ? void(found = choose(multiply_each<Rows + 1, true>, multiply_each<Rows + 1, false>,
-                              multiply<Rows + 1, 2, kPairs>, multiply<Rows + 1, 1, kPairs>,
-                              multiply<Rows + 1, 2, false>, multiply<Rows + 1, 1, false>))
-        : void()),
-   ...);
-  return found;
-}
-
-Multiply kernel(const Contraction& c, const Packing& p, int rows, bool wide) {
-  return find(c, p, rows, wide, std::make_integer_sequence<int, kRows>());
-}
-
-// The first operand as the kernel reads it: the caller's own memory, or a packed copy of all rows.
-class Left {
- public:
-  Left(const Contraction& c, const Packing& p, const void* data)
-      : c_(c), p_(p), data_(static_cast<const char*>(data)) {}
-
-  // Whether the kernel can read the operand where it lies.
-  bool direct() const {
-    if (c_.each) return true;
-    const bool same = p_.pairs ? c_.left_type == Type::bf16 && c_.depth % 2 == 0
-                               : c_.left_type == Type::f32 && !c_.narrow;
-    return same && c_.left_depth_stride == 1;
-  }
-
-  int64_t copied_bytes() const {
-    return c_.group_count() * c_.row_count() * c_.tap_count() * p_.depth * p_.element;
-  }
-
-  // Calls use(tap, inside, offset) for each tap of a row: where its elements begin, if it is not
-  // in the padding.
-  template <typename Use>
-  void each_tap(int64_t group_start, const int64_t* index, Use&& use) const {
-    int64_t at = group_start;
-    for (size_t d = 0; d < c_.rows.size(); ++d) at += index[d] * c_.rows[d].stride;
-    int64_t tap = 0;
-    step_taps(0, index, true, at, &tap, use);
-  }
-
-  void advance(int64_t* index) const {
-    for (size_t d = c_.rows.size(); d-- > 0;) {
-      if (++index[d] < c_.rows[d].size) return;
-      index[d] = 0;
-    }
-  }
-
-  void unflatten(int64_t row, int64_t* index) const {
-    for (size_t d = c_.rows.size(); d-- > 0;) {
-      index[d] = row % c_.rows[d].size;
-      row /= c_.rows[d].size;
-    }
-  }
-
-  // Copy one row of a group, rounded and padded, to `to`.
-  void copy(int64_t group, int64_t row, char* to) const {
-    int64_t index[kMaxRank];
-    unflatten(row, index);
-    const int64_t bytes = p_.depth * p_.element;
-    each_tap(left_of_group(c_, group), index, [&](int64_t tap, bool inside, int64_t offset) {
-      if (!inside) {
-        std::memset(to + tap * bytes, 0, bytes);
-      } else if (p_.pairs) {
-        copy_narrow(offset, reinterpret_cast<uint16_t*>(to + tap * bytes));
-      } else {
-        auto* out = reinterpret_cast<float*>(to + tap * bytes);
-        for (int64_t k = 0; k < c_.depth; ++k) {
-          out[k] =
-              rounded(c_.narrow, element(c_.left_type, data_, offset + k * c_.left_depth_stride));
-        }
-      }
-    });
-  }
-
-  const char* at(int64_t offset) const { return data_ + offset * p_.read; }
-
- private:
-  template <typename Use>
-  void step_taps(size_t t, const int64_t* index, bool inside, int64_t at, int64_t* tap,
-                 Use&& use) const {
-    if (t == c_.taps.size()) return use((*tap)++, inside, at);
-    const TapDimension& d = c_.taps[t];
-    int64_t position = (d.row < 0 ? 0 : index[d.row] * d.step) - d.low;
-    for (int64_t n = 0; n < d.size; ++n, at += d.stride, position += d.dilation) {
-      step_taps(t + 1, index, inside && position >= 0 && position < d.limit, at, tap, use);
-    }
-  }
-
-  void copy_narrow(int64_t offset, uint16_t* out) const {
-    if (c_.left_type == Type::f32 && c_.left_depth_stride == 1) {
-      narrow(reinterpret_cast<const float*>(data_) + offset, c_.depth, out);
-    } else {
-      for (int64_t k = 0; k < c_.depth; ++k) {
-        out[k] = to_bf16(element(c_.left_type, data_, offset + k * c_.left_depth_stride));
-      }
-    }
-    for (int64_t k = c_.depth; k < p_.depth; ++k) out[k] = 0;
-  }
-
-  const Contraction& c_;
-  const Packing& p_;
-  const char* data_;
-};
 
 // How the tiles are divided into chunks that threads take: blocks of rows, and of panels.
 struct Division {
@@ -441,43 +58,160 @@ struct Division {
   }
 };
 
+// Finds where the rows of a tile lie, for each tap.
+class Rows {
+ public:
+  // Of rows that lie at `data`, in elements of so many bytes; `zeros` is read in the padding.
+  Rows(const Contraction& c, const char* data, int64_t element, const char* zeros)
+      : c_(c), data_(data), element_(element), zeros_(zeros) {}
+
+  void locate(int64_t start, int64_t row0, int64_t row1, Sources* to) const {
+    int64_t index[kMaxRank] = {}, rest = row0;
+    for (size_t d = c_.rows.size(); d-- > 0;) {
+      index[d] = rest % c_.rows[d].size;
+      rest /= c_.rows[d].size;
+    }
+    for (int64_t row = row0; row < row1;) {
+      // Rows that follow each other along the last dimension are found together.
+      const size_t last = c_.rows.size() - 1;
+      const int64_t count =
+          c_.rows.empty() ? 1 : std::min(c_.rows[last].size - index[last], row1 - row);
+      int64_t at = start;
+      for (size_t d = 0; d < c_.rows.size(); ++d) at += index[d] * c_.rows[d].stride;
+      Sources* out = to + (row - row0);
+      place(0, index, at, 0, count, count, &out);
+      row += count;
+      for (size_t d = c_.rows.size(); d-- > 0;) {
+        index[d] += d == last ? count : 1;
+        if (index[d] < c_.rows[d].size) break;
+        index[d] = 0;
+      }
+    }
+  }
+
+ private:
+  // Places the sources of taps from dimension t on; of `count` rows, [low, high) are inside.
+  void place(size_t t, const int64_t* index, int64_t at, int64_t low, int64_t high, int64_t count,
+             Sources** to) const {
+    if (t == c_.taps.size()) {
+      const int64_t step = c_.rows.empty() ? 0 : c_.rows.back().stride * element_;
+      const char* from = data_ + at * element_;
+      for (int64_t r = 0; r < count; ++r) {
+        (*to)[r] = r >= low && r < high ? from + r * step : zeros_;
+      }
+      *to += kRows;
+      return;
+    }
+    const TapDimension& d = c_.taps[t];
+    const bool along = d.row >= 0 && d.row + 1 == static_cast<int64_t>(c_.rows.size());
+    int64_t position = (d.row < 0 ? 0 : index[d.row] * d.step) - d.low;
+    for (int64_t n = 0; n < d.size; ++n, at += d.stride, position += d.dilation) {
+      int64_t first = low, end = high;
+      if (along && d.step > 0) {  // row r is at position + r * step
+        if (position < 0) first = std::max(first, (-position + d.step - 1) / d.step);
+        const int64_t room = d.limit - position;
+        end = std::min(end, room <= 0 ? 0 : (room - 1) / d.step + 1);
+      } else if (position < 0 || position >= d.limit) {
+        end = first;
+      }
+      place(t + 1, index, at, first, end, count, to);
+    }
+  }
+
+  const Contraction& c_;
+  const char* const data_;
+  const int64_t element_;
+  const char* const zeros_;
+};
+
+// What is computed in one call.
 struct Work {
   const Contraction& c;
-  const Packing& p;
-  const Left& left;
-  const char* right;
-  const char* copied;  // the first operand, packed; or null
-  const char* zeros;
+  const Packing p;
+  const void* left;
+  const void* right;
   const TileProgram& program;
   const TileTask& task;
+  const Division division;
+  const Multiplies wide, thin;
+  const Staging* staged = nullptr;  // where the first operand was copied before, whole
+  const char* copied = nullptr;
+  const char* packed = nullptr;  // where the second operand was packed before
+  const char* zeros = nullptr;
+
+  Work(const Contraction& contraction, const void* left_, const void* right_,
+       const TileProgram& program_, const TileTask& task_, int64_t threads)
+      : c(contraction),
+        p(contraction),
+        left(left_),
+        right(right_),
+        program(program_),
+        task(task_),
+        division(c, p, threads),
+        wide(multiplies(c, p.pairs, true)),
+        thin(multiplies(c, p.pairs, false)) {}
 
   // The tiles of a block of rows and panels of one group.
   void run(int64_t group, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1) const {
-    const int64_t taps = c.tap_count(), count = (row1 - row0 + kRows - 1) / kRows;
-    static thread_local std::vector<Sources> sources;
-    sources.resize(count * taps * kRows);
+    static thread_local Arena sources_arena, stage_arena, pack_arena;
+    const int64_t count = (row1 - row0 + kRows - 1) / kRows, taps = c.tap_count();
+    auto* sources =
+        reinterpret_cast<Sources*>(sources_arena.get(count * taps * kRows * sizeof(Sources)));
+    const auto locate = [&](const Contraction& from, const Rows& rows, int64_t start) {
+      const int64_t step = from.tap_count() * kRows;
+      for (int64_t t = 0; t < count; ++t) {
+        rows.locate(start, row_of(row0, row1, count, t), row_of(row0, row1, count, t + 1),
+                    sources + t * step);
+      }
+      return step / kRows;
+    };
+    int64_t depth = p.depth, read_taps;
+    if (lies_ready(c, p)) {
+      const int64_t bytes = c.left_type == Type::bf16 ? 2 : 4;
+      const int64_t start = start_of(c, group, c.left_start, &GroupDimension::left_stride);
+      read_taps = locate(c, Rows(c, static_cast<const char*>(left), bytes, zeros), start);
+    } else {
+      const Staging local(c, p, staged ? all_rows(c) : box_of(c, row0, row1));
+      const Contraction from = local.reading(&depth);
+      const char* data = copied + group * local.bytes();
+      if (staged == nullptr) {
+        char* to = stage_arena.get(local.bytes());
+        local.fill(left, group, 0, local.positions(), to);
+        data = to;
+      }
+      read_taps = locate(from, Rows(from, data, p.element, nullptr), from.left_start);
+    }
+    const char* panels = packed + group * p.group_bytes;
+    if (packed == nullptr) {
+      char* to = pack_arena.get((panel1 - panel0) * p.panel_bytes);
+      for (int64_t n = panel0; n < panel1; ++n) {
+        pack_panel(c, p, right, group, n, to + (n - panel0) * p.panel_bytes);
+      }
+      panels = to - panel0 * p.panel_bytes;
+    }
+    multiply(group, row0, row1, panel0, panel1, panels, sources, read_taps, depth * p.element / 4);
+  }
+
+  void multiply(int64_t group, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1,
+                const char* panels, const Sources* sources, int64_t taps, int64_t depth) const {
     static thread_local Arena arena;
     auto* tile = reinterpret_cast<float*>(arena.get(program.scratch(kRows, kPanel) * 4));
-    for (int64_t t = 0; t < count; ++t) {
-      locate(group, row_of(row0, row1, count, t), row_of(row0, row1, count, t + 1),
-             sources.data() + t * taps * kRows);
-    }
-    const char* panels = right + group * p.group_bytes;
+    const int64_t count = (row1 - row0 + kRows - 1) / kRows;
     const int64_t before = group * c.row_count();
-    const int64_t bytes = p.panel_bytes(c);
-    const int64_t steps = taps * p.depth * p.element / 4;
     for (int64_t panel = panel0; panel < panel1; ++panel) {
-      const char* here = panels + panel * bytes;
+      const char* here = panels + panel * p.panel_bytes;
       const bool fetch = p.group_bytes > kCache && panel + 1 < panel1;
       const int64_t step = fetch ? std::max<int64_t>(1, kPanel * 4 / count) : 0;
       const int64_t column = panel * kPanel;
       const int64_t columns = std::min(kPanel, c.columns - column);
+      const Multiplies& kernels = columns > W ? wide : thin;
       for (int64_t t = 0; t < count; ++t) {
         const int64_t first = row_of(row0, row1, count, t);
         const int rows = static_cast<int>(row_of(row0, row1, count, t + 1) - first);
-        kernel(c, p, rows, columns > W)(Block{
-            p, taps, sources.data() + t * taps * kRows, here, column, columns, tile,
-            fetch ? here + bytes + t * steps * step : here, step});
+        kernels.of[rows - 1](Block{taps, depth, sources + t * taps * kRows, here, column, columns,
+                                   tile, fetch ? here + p.panel_bytes + t * taps * depth * step
+                                               : here,
+                                   step});
         task.run({before + first, rows, column, static_cast<int>(columns),
                   static_cast<int>(kPanel)},
                  tile);
@@ -489,28 +223,9 @@ struct Work {
   static int64_t row_of(int64_t row0, int64_t row1, int64_t count, int64_t tile) {
     return row0 + (row1 - row0) * tile / count;
   }
-
-  void locate(int64_t group, int64_t row0, int64_t row1, Sources* to) const {
-    const int64_t taps = c.tap_count();
-    if (copied != nullptr) {
-      const int64_t bytes = p.depth * p.element;
-      const char* from = copied + (group * c.row_count() + row0) * taps * bytes;
-      for (int64_t row = 0; row < row1 - row0; ++row) {
-        for (int64_t tap = 0; tap < taps; ++tap, from += bytes) to[tap * kRows + row] = from;
-      }
-      return;
-    }
-    const int64_t start = left_of_group(c, group);
-    int64_t index[kMaxRank];
-    left.unflatten(row0, index);
-    for (int64_t row = 0; row < row1 - row0; ++row) {
-      left.each_tap(start, index, [&](int64_t tap, bool inside, int64_t offset) {
-        to[tap * kRows + row] = inside ? left.at(offset) : zeros;
-      });
-      left.advance(index);
-    }
-  }
 };
+
+int64_t rounded_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace
 
@@ -547,64 +262,58 @@ Contraction Contraction::parse(const int64_t* words, size_t count, size_t* used)
   c.rows.resize(next(0, kMaxRank));
   for (auto& d : c.rows) d = {next(1, kMost), next(-kMost, kMost)};
   c.taps.resize(next(0, kMaxRank));
+  int tapped[kMaxRank] = {};
   for (auto& d : c.taps) {
     // Braced lists are evaluated in order. A tap of no row is read at t * dilation.
     d = {next(1, kMost), next(-kMost, kMost), next(-1, int64_t(c.rows.size()) - 1), next(0, kMost),
          next(0, kMost), next(-kMost, kMost), next(1, kMost)};
+    if (d.row >= 0 && (d.dilation == 0 || ++tapped[d.row] > 1)) {
+      throw std::invalid_argument("contraction: a row must have one dilated tap");
+    }
   }
   *used = at;
   return c;
 }
 
-int64_t packed_bytes(const Contraction& c) { return Packing(c).group_bytes * c.group_count(); }
-
-void pack_right(const Contraction& c, const void* right, void* packed) {
-  const Packing p(c);
-  auto* to = static_cast<char*>(packed);
-  for (int64_t group = 0; group < c.group_count(); ++group) {
-    for (int64_t panel = 0; panel < p.panels; ++panel, to += p.panel_bytes(c)) {
-      pack_panel(c, p, right, group, panel, to);
-    }
-  }
-}
-
 void contract(const Contraction& c, const Threads& threads, const void* left, const void* right,
               const TileProgram& program, const TileTask& task) {
   static thread_local Arena arena;
-  const Packing p(c);
-  const Left reader(c, p, left);
-  const int64_t groups = c.group_count(), rows = c.row_count(), taps = c.tap_count();
-  const int64_t copied = reader.direct() ? 0 : (reader.copied_bytes() + 63) / 64 * 64;
-  const int64_t packed = c.packed ? 0 : (packed_bytes(c) + 63) / 64 * 64;
+  Work work(c, left, right, program, task, threads.helpers + 1);
+  const Packing& p = work.p;
+  const Division& division = work.division;
+  const int64_t groups = c.group_count(), rows = c.row_count();
+  // What one chunk alone reads is copied or packed by its thread; what several read, before.
+  const bool shared_left = !lies_ready(c, p) && division.panel_blocks > 1;
+  const bool shared_right = !c.packed && division.row_blocks > 1;
+  const Staging staging(c, p, all_rows(c));
+  const int64_t copied = shared_left ? rounded_up(groups * staging.bytes()) : 0;
+  const int64_t packed = shared_right ? rounded_up(groups * p.group_bytes) : 0;
   const int64_t zeros = c.each ? c.columns * 4 : p.depth * p.element;
   char* memory = arena.get(copied + packed + zeros);
+  work.zeros = memory + copied + packed;
   std::memset(memory + copied + packed, 0, zeros);
-  const int64_t row_bytes = taps * p.depth * p.element;
-  const int64_t parts = 2 * (threads.helpers + 1);
-  if (copied > 0) {
-    const int64_t all = groups * rows;
-    parallel_for(threads, std::min(all, parts), [&](int64_t part) {
-      const int64_t count = std::min(all, parts);
-      for (int64_t row = all * part / count; row < all * (part + 1) / count; ++row) {
-        reader.copy(row / rows, row % rows, memory + row * row_bytes);
+  if (shared_left) {
+    work.staged = &staging;
+    work.copied = memory;
+    const int64_t all = groups * staging.positions();
+    const int64_t parts = std::min(all, 2 * (threads.helpers + 1));
+    parallel_for(threads, parts, [&](int64_t part) {
+      for (int64_t at = all * part / parts, end = all * (part + 1) / parts; at < end;) {
+        const int64_t group = at / staging.positions(), first = at % staging.positions();
+        const int64_t last = std::min(staging.positions(), first + end - at);
+        staging.fill(left, group, first, last, memory + group * staging.bytes());
+        at += last - first;
       }
     });
   }
-  if (packed > 0) {
+  work.packed = c.packed ? static_cast<const char*>(right) : nullptr;
+  if (shared_right) {
+    work.packed = memory + copied;
     parallel_for(threads, groups * p.panels, [&](int64_t part) {
       pack_panel(c, p, right, part / p.panels, part % p.panels,
-                 memory + copied + part * p.panel_bytes(c));
+                 memory + copied + part * p.panel_bytes);
     });
   }
-  const Division division(c, p, threads.helpers + 1);
-  const Work work{c,
-                  p,
-                  reader,
-                  c.packed ? static_cast<const char*>(right) : memory + copied,
-                  copied > 0 ? memory : nullptr,
-                  memory + copied + packed,
-                  program,
-                  task};
   const int64_t blocks = division.row_blocks * division.panel_blocks;
   const int64_t tiles = (rows + kRows - 1) / kRows;
   parallel_for(threads, groups * blocks, [&](int64_t chunk) {

@@ -177,6 +177,17 @@ inline vec round_f16(vec x) { return f16_to_f32(f32_to_f16(x)); }
 
 // --- IEEE 754-2019 maximum and minimum: NaN if either is, and +0 is above -0.
 
+#if defined(__AVX512DQ__)
+// The processor's own rule for ranges is this one but for NaN.
+template <int Rule>
+inline vec ranged(vec a, vec b) {
+  const __m512 x = (__m512)a, y = (__m512)b;
+  const __mmask16 nan = _mm512_cmp_ps_mask(x, y, _CMP_UNORD_Q);
+  return (vec)_mm512_mask_add_ps(_mm512_range_ps(x, y, Rule), nan, x, y);
+}
+inline vec maximum(vec a, vec b) { return ranged<5>(a, b); }
+inline vec minimum(vec a, vec b) { return ranged<4>(a, b); }
+#else
 inline vec maximum(vec a, vec b) {
   const vec larger = a > b ? a : b;  // b if either is NaN
   return is_nan(a) || (a == b && bits(a) >= 0) ? a : larger;
@@ -185,6 +196,7 @@ inline vec minimum(vec a, vec b) {
   const vec smaller = a < b ? a : b;
   return is_nan(a) || (a == b && bits(a) < 0) ? a : smaller;
 }
+#endif
 
 // Whether any lane of several vectors was NaN.
 class NanSeen {

@@ -1,0 +1,130 @@
+// The inner loops of a contraction: sums of products of a tile of rows and a panel of columns.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "packing.h"
+
+namespace neuron::kernels {
+
+// Rows of a tile: as many accumulators as the registers hold beside a panel's row and a broadcast.
+constexpr int kRows = W == 16 ? 12 : 6;
+
+// For each tap, the rows of a tile: where their elements along the depth lie.
+using Sources = const char*;
+
+// A tile: the sources of its rows for each tap, and the panel of columns.
+struct Block {
+  int64_t taps;
+  int64_t depth;  // of a tap, in units of four bytes: an element, or a pair
+  const Sources* rows;
+  const char* panel;
+  int64_t column, columns;
+  float* out;
+  // What is read after this panel: so much of it is fetched for each step along the depth.
+  const char* ahead;
+  int64_t ahead_step;
+};
+
+#if defined(__AVX512BF16__)
+inline __m512 products(__m512 sum, __m512i pair, __m512i panel) {
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(pair), reinterpret_cast<__m512bh>(panel));
+}
+#endif
+
+// The sums of `Rows` rows and `Vectors` vectors of columns, over all taps and the depth.
+template <int Rows, int Vectors, bool Pairs>
+void multiply(const Block& t) {
+  const Sources* rows = t.rows;
+  const char* panel = t.panel;
+  const char* ahead = t.ahead;
+  vec sum[Rows][Vectors];
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Vectors; ++v) sum[r][v] = vec{};
+  }
+  for (int64_t tap = 0; tap < t.taps; ++tap, rows += kRows) {
+    const char* row[Rows];
+    for (int r = 0; r < Rows; ++r) row[r] = rows[r];
+    const int64_t bytes = t.depth * 4;
+    for (int64_t k = 0; k < bytes; k += 4, panel += kPanel * 4, ahead += t.ahead_step) {
+      __builtin_prefetch(ahead, 0, 2);
+#if defined(__AVX512BF16__)
+      if constexpr (Pairs) {
+        __m512i columns[Vectors];
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) columns[v] = _mm512_loadu_si512(panel + v * 64);
+#pragma GCC unroll 12
+        for (int r = 0; r < Rows; ++r) {
+          const __m512i pair = _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(row[r] + k));
+#pragma GCC unroll 2
+          for (int v = 0; v < Vectors; ++v) {
+            sum[r][v] = (vec)products((__m512)sum[r][v], pair, columns[v]);
+          }
+        }
+        continue;
+      }
+#endif
+      vec columns[Vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) {
+        columns[v] = load(reinterpret_cast<const float*>(panel) + v * W);
+      }
+#pragma GCC unroll 12
+      for (int r = 0; r < Rows; ++r) {
+        const float value = *reinterpret_cast<const float*>(row[r] + k);
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) sum[r][v] = fma(splat(value), columns[v], sum[r][v]);
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Vectors; ++v) store(t.out + r * kPanel + v * W, sum[r][v]);
+  }
+}
+
+// The sums of `Rows` rows over the taps, each column by itself.
+template <int Rows>
+void multiply_each(const Block& t) {
+  const Sources* rows = t.rows;
+  for (int64_t v = 0; v * W < t.columns; ++v) {
+    const bool whole = t.columns - v * W >= W;
+    const int rest = static_cast<int>(t.columns - v * W);
+    vec sum[Rows];
+    for (int r = 0; r < Rows; ++r) sum[r] = vec{};
+    for (int64_t tap = 0; tap < t.taps; ++tap) {
+      const vec weights = load(reinterpret_cast<const float*>(t.panel) + tap * kPanel + v * W);
+#pragma GCC unroll 12
+      for (int r = 0; r < Rows; ++r) {
+        const auto* from = reinterpret_cast<const float*>(rows[tap * kRows + r]) + t.column + v * W;
+        sum[r] = fma(whole ? load(from) : load(from, rest), weights, sum[r]);
+      }
+    }
+    for (int r = 0; r < Rows; ++r) store(t.out + r * kPanel + v * W, sum[r]);
+  }
+}
+
+using Multiply = void (*)(const Block&);
+
+// The kernels of one form for every height of a tile, from one row on.
+struct Multiplies {
+  Multiply of[kRows];
+};
+
+template <int... Rows>
+Multiplies multiplies(const Contraction& c, bool pairs, bool wide,
+                      std::integer_sequence<int, Rows...>) {
+  if (c.each) return {{multiply_each<Rows + 1>...}};
+  if (pairs && wide) return {{multiply<Rows + 1, 2, kPairs>...}};
+  if (pairs) return {{multiply<Rows + 1, 1, kPairs>...}};
+  if (wide) return {{multiply<Rows + 1, 2, false>...}};
+  return {{multiply<Rows + 1, 1, false>...}};
+}
+
+// Those for panels of more than one vector of columns, or of no more.
+inline Multiplies multiplies(const Contraction& c, bool pairs, bool wide) {
+  return multiplies(c, pairs, wide, std::make_integer_sequence<int, kRows>());
+}
+
+}  // namespace neuron::kernels

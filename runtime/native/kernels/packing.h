@@ -1,0 +1,82 @@
+// How the operands of a contraction lie in memory where the products are made.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "contract.h"
+#include "vector.h"
+
+namespace neuron::kernels {
+
+// A panel is this many columns wide: two vectors, so that one broadcast feeds two products.
+constexpr int64_t kPanel = 2 * W;
+#if defined(__AVX512BF16__)
+constexpr bool kPairs = true;  // bf16 is multiplied in pairs along the depth
+#else
+constexpr bool kPairs = false;  // bf16 is multiplied as f32, to which it converts exactly
+#endif
+
+struct Packing {
+  bool pairs;
+  int64_t element;  // bytes
+  int64_t depth;    // of a tap, in elements, even for pairs
+  int64_t panels;
+  int64_t panel_bytes;  // of all taps
+  int64_t group_bytes;
+
+  explicit Packing(const Contraction& c)
+      : pairs(c.narrow && kPairs && !c.each),
+        element(pairs ? 2 : 4),
+        depth(pairs ? (c.depth + 1) / 2 * 2 : c.depth),
+        panels((c.columns + kPanel - 1) / kPanel),
+        panel_bytes(c.tap_count() * depth * kPanel * element),
+        group_bytes(panels * panel_bytes) {}
+};
+
+// Memory that a thread keeps between its calls.
+class Arena {
+ public:
+  char* get(int64_t bytes) {
+    if (bytes > size_) {
+      data_.reset(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
+      size_ = bytes;
+    }
+    return data_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(char* data) const { std::free(data); }
+  };
+  std::unique_ptr<char, Free> data_;
+  int64_t size_ = 0;
+};
+
+inline float bf16_to_float(uint16_t value) {
+  const uint32_t bits = static_cast<uint32_t>(value) << 16;
+  float made;
+  std::memcpy(&made, &bits, 4);
+  return made;
+}
+
+inline uint16_t float_to_bf16(float value) { return f32_to_bf16(splat(value))[0]; }
+
+inline float element_of(Type type, const void* data, int64_t index) {
+  return type == Type::bf16 ? bf16_to_float(static_cast<const uint16_t*>(data)[index])
+                            : static_cast<const float*>(data)[index];
+}
+
+// Rounds f32 to bf16, to nearest even.
+void round_to_bf16(const float* from, int64_t count, uint16_t* to);
+
+// Where the elements of a group begin in the operand that steps by `stride` from group to group.
+int64_t start_of(const Contraction& c, int64_t group, int64_t start,
+                 int64_t GroupDimension::*stride);
+
+// Writes a panel of the second operand.
+void pack_panel(const Contraction& c, const Packing& p, const void* right, int64_t group,
+                int64_t panel, char* to);
+
+}  // namespace neuron::kernels
