@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from neff.program import Function
 from runtime.logs import Level, log
 from runtime.units.lowering import Lowered, Lowering
-from runtime.units.ops import CODES, PAIRS, TYPES
+from runtime.units.ops import CODES, PAIRS, TYPES, rounding
 from runtime.units.registers import Step, paired, place
 from runtime.units.space import Space, SplitError, UnsaidError
 
@@ -80,7 +80,7 @@ def encode(space: Space, order: Sequence[int], row_rank: int, lowered: Lowered) 
     if len(dims) > MOST_RANK:
         raise UnsaidError(f"a space has at most {MOST_RANK} dimensions, got {len(dims)}")
     steps = _narrowed(lowered.steps, [_uniform(u.strides[row_rank:]) for u in uses])
-    steps = paired(steps, PAIRS)
+    steps = paired(_without_rounding(steps, uses[-1].dtype), PAIRS)
     placed = place(steps, bool(lowered.anchor_read))
     words = [len(dims), row_rank, *dims, len(uses) - 1]
     for use in uses:
@@ -126,6 +126,18 @@ def _merged(
         for u in lowered.uses
     ]
     return dims, rows, uses
+
+
+def _without_rounding(steps: Sequence[Step], dtype: str) -> list[Step]:
+    """The steps without a last one that rounds as the store does."""
+    made = {step.to: step for step in steps}
+    *others, store = steps
+    (source,) = store.sources
+    last = made[source] if isinstance(source, int) and source in made else None
+    read = sum(source in step.sources for step in steps)
+    if last is None or (last.op,) != rounding(dtype) or read > 1:
+        return list(steps)
+    return [*(s for s in others if s is not last), replace(store, sources=last.sources)]
 
 
 def _uniform(strides: Sequence[int]) -> bool:

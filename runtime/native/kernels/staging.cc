@@ -7,23 +7,25 @@ namespace neuron::kernels {
 namespace {
 
 // As many of the operand's elements as a vector has, as f32.
-vec read(Type type, const void* data, int64_t from, int count) {
+inline vec read(Type type, const void* data, int64_t from, int count) {
   if (type == Type::f32) return load(static_cast<const float*>(data) + from, count);
+  const auto* at = static_cast<const uint16_t*>(data) + from;
+  if (count == W) return bf16_to_f32(load_as<hvec>(at));
   hvec raw{};
-  std::memcpy(&raw, static_cast<const uint16_t*>(data) + from, 2 * static_cast<size_t>(count));
+  std::memcpy(&raw, at, 2 * static_cast<size_t>(count));
   return bf16_to_f32(raw);
 }
 
 // Its elements as they are copied; f32 is rounded to bf16 where the products take that.
-void write(vec x, bool, int count, int64_t stride, uint16_t* to) {
+inline void write(vec x, bool, int count, int64_t stride, uint16_t* to) {
   const hvec made = f32_to_bf16(x);
   if (count == W && stride == 1) return store_as(to, made);
   for (int i = 0; i < count; ++i) to[i * stride] = made[i];
 }
 
-void write(vec x, bool narrow, int count, int64_t stride, float* to) {
+inline void write(vec x, bool narrow, int count, int64_t stride, float* to) {
   const vec made = narrow ? round_bf16(x) : x;
-  if (stride == 1) return store(to, made, count);
+  if (stride == 1) return count == W ? store(to, made) : store(to, made, count);
   for (int i = 0; i < count; ++i) to[i * stride] = made[i];
 }
 
@@ -150,9 +152,13 @@ void Staging::copy(const void* left, int64_t from, int64_t count, To* to) const 
     if (along_ == 1 && same) {
       std::memcpy(to, static_cast<const To*>(left) + from, read_ * sizeof(To));
     } else if (along_ == 1) {
-      for (int64_t k = 0; k < read_; k += W) {
-        const int here = static_cast<int>(std::min<int64_t>(W, read_ - k));
-        write(read(c_.left_type, left, from + k, here), c_.narrow, here, 1, to + k);
+      int64_t k = 0;
+      for (; k + W <= read_; k += W) {
+        write(read(c_.left_type, left, from + k, W), c_.narrow, W, 1, to + k);
+      }
+      if (k < read_) {
+        const int rest = static_cast<int>(read_ - k);
+        write(read(c_.left_type, left, from + k, rest), c_.narrow, rest, 1, to + k);
       }
     } else {
       for (int64_t k = 0; k < read_; ++k) {

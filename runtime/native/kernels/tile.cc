@@ -137,9 +137,14 @@ void TileRun::load(const Op& op) {
     return;
   }
   made = wide(to);
+  int64_t step;
   if (walk.row_rank == 0 || (walk.row_rank == 1 && walk.rows[0].step == 0)) {
     read_row(walk, tile_, walk.data, to);  // one for all
     made.row = 0;
+  } else if (char* at; lies_even(walk, tile_, &at, &step)) {
+    for (int r = 0; r < tile_.rows; ++r) {
+      read_run(at + r * step, walk.type, tile_.columns, to + int64_t{r} * tile_.ld);
+    }
   } else {
     each_row(walk, tile_, [&](int r, char* data) {
       read_row(walk, tile_, data, to + int64_t{r} * tile_.ld);
@@ -152,6 +157,14 @@ void TileRun::store(const Op& op) {
   if (op.a == direct_) return;  // was computed there
   const Walk& walk = task_.walks_.back();
   const View from = views_[op.a];
+  char* at;
+  int64_t step;
+  if (!op.narrow && from.column == W && lies_even(walk, tile_, &at, &step)) {
+    for (int r = 0; r < tile_.rows; ++r) {
+      write_run(at + r * step, walk.type, tile_.columns, from.data + r * from.row);
+    }
+    return;
+  }
   each_row(walk, tile_, [&](int r, char* data) {
     const float* row = from.data + r * from.row;
     if (op.narrow) {

@@ -150,6 +150,17 @@ void each_run(const Walk& walk, const Tile& tile, char* data, Run&& run) {
             [&](char* at, int64_t first, int64_t count) { run(at, first, count, step); });
 }
 
+// Whether the rows of any tile lie evenly in memory, and their columns one after the other; then
+// `at` is the first element, and `step` bytes lead from row to row.
+inline bool lies_even(const Walk& walk, const Tile& tile, char** at, int64_t* step) {
+  if (walk.column_rank > 1 || walk.row_rank > 1) return false;
+  if (walk.column_rank == 1 ? walk.columns[0].step != 1 : tile.columns != 1) return false;
+  const int64_t size = bytes_of(walk.type);
+  *step = inner_step(walk.rows, walk.row_rank) * size;
+  *at = walk.data + tile.row0 * *step + tile.column0 * size;
+  return true;
+}
+
 inline void read_row(const Walk& walk, const Tile& tile, char* data, float* to) {
   const int64_t size = bytes_of(walk.type);
   each_run(walk, tile, data, [&](char* from, int64_t first, int64_t count, int64_t step) {
@@ -170,15 +181,13 @@ inline void write_row(const Walk& walk, const Tile& tile, char* data, const floa
   });
 }
 
-// Whether the rows of a tile lie evenly in memory and their columns one after the other, as f32;
-// then `at` is the first element, and `step` from row to row.
+// Whether a tile lies so and can be used where it lies, with `step` floats from row to row.
 inline bool lies_plain(const Walk& walk, const Tile& tile, float** at, int64_t* step) {
   if (walk.type != Type::f32 && walk.type != Type::s32) return false;
-  if (walk.column_rank > 1 || walk.row_rank > 1 || tile.columns != tile.ld) return false;
-  if (walk.column_rank == 1 && walk.columns[0].step != 1) return false;
-  if (walk.column_rank == 0 && tile.columns != 1) return false;
-  *step = inner_step(walk.rows, walk.row_rank);
-  *at = reinterpret_cast<float*>(walk.data) + tile.row0 * *step + tile.column0;
+  char* first;
+  if (tile.columns != tile.ld || !lies_even(walk, tile, &first, step)) return false;
+  *at = reinterpret_cast<float*>(first);
+  *step /= 4;
   return true;
 }
 
