@@ -57,12 +57,14 @@ NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"))
 KERNELS = Library(
     "neuronkernels",
     (
+        "kernels/chain.cc",
         "kernels/contract.cc",
         "kernels/ffi.cc",
         "kernels/packing.cc",
         "kernels/rows.cc",
         "kernels/staging.cc",
         "kernels/tile.cc",
+        "kernels/work.cc",
     ),
     package="jaxlib",
     embeds=False,

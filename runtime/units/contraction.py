@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, WindowDimension
 from neff.program import Function, Instruction
-from runtime.units.views import View, merged, view
+from runtime.units.views import View, merged, row_major, view
 
 # Below this many products a call into the kernel costs more than the loop that XLA makes.
 FEWEST_PRODUCTS = 2048
@@ -68,13 +68,17 @@ class Contraction:
     """A dot or a convolution: where its operands are, how they are read, how its result lies.
 
     The result's dimensions are `columns` last ones, which the second operand has alone, after
-    those of rows.
+    those of rows. `reads` is there where the first operand lies row by row, as it is: its groups,
+    the rows of each, their elements.
     """
 
     left: int
     right: int
     words: tuple[int, ...]
     columns: int
+    groups: int
+    rows: int
+    reads: tuple[int, int, int] | None = None
 
 
 def contraction(
@@ -194,7 +198,12 @@ def _dot(function: Function, i: Instruction, left: Operand, right: Operand) -> C
         taps,
         steps[0].right if steps else 0,
     )
-    return Contraction(lv.source, rv.source, words, len(other))
+    sizes = (*(g.size for g in groups), *(r[0] for r in rows), depth.size)
+    strides = (*(g.left for g in groups), *(r[1] for r in rows), depth.left)
+    plain = lv.offset == 0 and not taps and strides == row_major(sizes)
+    count = prod(g.size for g in groups), prod(r[0] for r in rows)
+    reads = (*count, depth.size) if plain else None
+    return Contraction(lv.source, rv.source, words, len(other), *count, reads)
 
 
 def _picked(of: View, which: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -259,7 +268,7 @@ def _convolution(
         each=each,
         left_start=start,
     )
-    return Contraction(lv.source, rv.source, words, 1)
+    return Contraction(lv.source, rv.source, words, 1, 1, prod(r.size for r in rows))
 
 
 def _products(i: Instruction, right: Operand) -> int:

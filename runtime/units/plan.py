@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,12 @@ import numpy as np
 from hlo_frontend.hlo.types import Shape
 from neff.program import Function, Kind, Program, Region
 from runtime.kernels.kind import Value
+from runtime.units.chain import chained
 from runtime.units.contraction import Contraction, contraction, packed_words, packing_words
-from runtime.units.native import call, pack
+from runtime.units.native import pack
 from runtime.units.rows import row_code
 from runtime.units.tile import TileCode, tile_code
+from runtime.units.unit import Slot, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +34,6 @@ class Packed:
     def make(self, array: np.ndarray) -> np.ndarray:
         """The numbers of the weight in that order."""
         return pack(self.words, array)
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Instructions that one call of a kernel computes; the last makes the only value read."""
-
-    result: int
-    kernel: str
-    words: tuple[int, ...]
-    operands: tuple[int, ...]
-    contraction: Contraction | None = None
-    packed: int | None = None  # which of the plan's packed weights is the second operand
-
-    def run(self, function: Function, values: Sequence[Value], packed: Sequence[Value]) -> Value:
-        """The value of the unit's last instruction."""
-        operands = [values[o] for o in self.operands]
-        if self.contraction is not None:
-            right = self.contraction.right
-            operands = [
-                values[self.contraction.left],
-                values[right] if self.packed is None else packed[self.packed],
-                *operands,
-            ]
-        return call(self.kernel, function.instructions[self.result].array, self.words, operands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +64,10 @@ def plan(program: Program) -> Plan:
         made = _unit(program, region, ends, packed)
         if made is not None:
             found[made.result] = made
+    found = chained(found, _readers(main, found))
     live = _live(main, found)
     inputs = {main.instructions[p]["number"] for p in main.parameters if p in live}
+    found = {position: unit for position, unit in found.items() if position in live}
     return Plan(found, tuple(packed), frozenset(live), frozenset(inputs))
 
 
@@ -118,7 +99,7 @@ def _of_arrays(main: Function, region: Region) -> bool:
 
 
 def _rows(region: Region, code: TileCode) -> Unit:
-    return Unit(region.members[-1], "neuron_rows", code.words, code.operands)
+    return Unit(region.members[-1], "neuron_rows", code.words, code.operands, code)
 
 
 def _contraction(
@@ -154,7 +135,9 @@ def _contraction(
     if weight is not None:
         slot = packed.setdefault(Packed.of(weight, found), len(packed))
     words = (*packed_words(found.words, slot is not None), *code.words)
-    return Unit(after[-1], "neuron_contraction", words, code.operands, found, slot)
+    right = found.right if slot is None else Slot(slot)
+    operands = (found.left, right, *code.operands)
+    return Unit(after[-1], "neuron_contraction", words, operands, code, found)
 
 
 def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
@@ -185,17 +168,21 @@ def _live(main: Function, units: Mapping[int, Unit]) -> set[int]:
     pending = [*main.results]
     while pending:
         position = pending.pop()
-        if position in needed:
-            continue
-        needed.add(position)
-        unit = units.get(position)
-        pending.extend(main.instructions[position].operands if unit is None else reads(unit))
+        if position not in needed:
+            needed.add(position)
+            pending.extend(_reads(main, units, position))
     return needed
 
 
-def reads(unit: Unit) -> tuple[int, ...]:
-    """The values that a unit needs."""
-    if unit.contraction is None:
-        return unit.operands
-    right = () if unit.packed is not None else (unit.contraction.right,)
-    return (unit.contraction.left, *right, *unit.operands)
+def _reads(main: Function, units: Mapping[int, Unit], position: int) -> tuple[int, ...]:
+    """The values that a value is made of by its unit, or by its instruction."""
+    unit = units.get(position)
+    return main.instructions[position].operands if unit is None else unit.reads
+
+
+def _readers(main: Function, units: Mapping[int, Unit]) -> Counter[int]:
+    """How often each value is needed; by one that needs it several times, once."""
+    found = Counter(main.results)
+    for position in _live(main, units):
+        found.update(set(_reads(main, units, position)))
+    return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from neff.program import Function
 from runtime.logs import Level, log
@@ -20,16 +21,23 @@ from runtime.units.lowering import Lowered, Lowering
 from runtime.units.ops import CODES, PAIRS, TYPES, rounding
 from runtime.units.registers import Step, paired, place
 from runtime.units.space import Space, SplitError, UnsaidError
+from runtime.units.views import row_major
 
 MOST_RANK = 8
 
 
 @dataclass(frozen=True, slots=True)
 class TileCode:
-    """A tile program, and the values that its operands are."""
+    """A tile program, the values that its operands are, and the size of its space.
+
+    `alike` says of each operand, then of the result, whether it lies as the space does, row-major.
+    """
 
     words: tuple[int, ...]
     operands: tuple[int, ...]
+    rows: int
+    columns: int
+    alike: tuple[bool, ...]
 
 
 def tile_code(
@@ -90,7 +98,15 @@ def encode(space: Space, order: Sequence[int], row_rank: int, lowered: Lowered) 
     for step, to, sources in placed.steps:
         given = (step.operand,) if step.op == "load" else sources
         words += [CODES[step.op], int(step.narrow), to, *given, *[0] * (3 - len(given))]
-    return TileCode(tuple(words), lowered.operands)
+    natural = row_major(tuple(dims))
+    alike = tuple(u.offset == 0 and _same(u.strides, natural, dims) for u in uses)
+    rows, columns = prod(dims[:row_rank]), prod(dims[row_rank:])
+    return TileCode(tuple(words), lowered.operands, rows, columns, alike)
+
+
+def _same(strides: Sequence[int], others: Sequence[int], dims: Sequence[int]) -> bool:
+    """Whether two strides lead to the same elements."""
+    return all(a == b for a, b, size in zip(strides, others, dims, strict=True) if size > 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,11 @@ from tests.runtime.tiles import by_jax
 TOLERANCE = 2e-6
 
 
-def fused(text: str, *, weight: int | None = 1) -> tuple[Program, list[np.ndarray]]:
+def fused(
+    text: str, *, weight: int | None = 1, bodies: str = ""
+) -> tuple[Program, list[np.ndarray]]:
     """A program in regions, with parameter `weight` bound, and arrays for all its parameters."""
-    program = lower(parse_module(f"HloModule m\nENTRY main {{\n{text}\n}}"))
+    program = lower(parse_module(f"HloModule m\n{bodies}\nENTRY main {{\n{text}\n}}"))
     random = np.random.default_rng(sum(map(ord, text)))
     arrays = [_random(v.shape, random) for v in program.inputs]
     if weight is not None:

@@ -1,8 +1,10 @@
 #include "ffi.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
+#include "chain.h"
 #include "contract.h"
 
 namespace neuron::kernels {
@@ -27,18 +29,76 @@ Type type_of(ffi::DataType type) {
   }
 }
 
+// A contraction and the program after it, as words say it.
+struct Parsed {
+  Contraction c;
+  TileProgram program;
+
+  Parsed(const int64_t* words, size_t count, size_t used = 0)
+      : c(Contraction::parse(words, count, &used)), program(words + used, count - used) {}
+};
+
 ffi::Error run_contraction(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets,
                            Words words) {
   return guarded([&] {
-    size_t used = 0;
-    const Contraction c = Contraction::parse(words.begin(), words.size(), &used);
-    const TileProgram program(words.begin() + used, words.size() - used);
+    const Parsed parsed(words.begin(), words.size());
     const std::vector<Buffer> buffers = arguments(args, 0);
-    if (buffers.size() != 2 + static_cast<size_t>(program.operands())) {
+    if (buffers.size() != 2 + static_cast<size_t>(parsed.program.operands())) {
       throw std::invalid_argument("contraction: one buffer must be there for each operand");
     }
-    const TileTask task(program, buffers.data() + 2, result(rets));
-    contract(c, threads_of(pool), buffers[0].data, buffers[1].data, program, task);
+    const TileTask task(parsed.program, buffers.data() + 2, result(rets));
+    contract(parsed.c, threads_of(pool), buffers[0].data, buffers[1].data, parsed.program, task);
+  });
+}
+
+// Stretches of words, each after its length.
+class Stretches {
+ public:
+  explicit Stretches(Words words) : words_(words) {}
+
+  const int64_t* next(size_t* count) {
+    if (at_ < words_.size()) {
+      *count = static_cast<size_t>(words_[at_++]);
+      if (*count <= words_.size() - at_) return words_.begin() + std::exchange(at_, at_ + *count);
+    }
+    throw std::invalid_argument("chain: as many words must follow as their number says");
+  }
+  template <typename Made>
+  Made parse() {
+    size_t count = 0;
+    const int64_t* words = next(&count);
+    return Made(words, count);
+  }
+
+ private:
+  Words words_;
+  size_t at_ = 0;
+};
+
+ffi::Error run_chain(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets,
+                     Words words) {
+  return guarded([&] {
+    Stretches stretches(words);
+    const auto first = stretches.parse<Parsed>();
+    const auto program = stretches.parse<TileProgram>();
+    size_t count = 0;
+    const int64_t* made = stretches.next(&count);  // whether an operand is what the first makes
+    const auto second = stretches.parse<Parsed>();
+    const size_t given = count - std::count(made, made + count, 1);
+    const size_t before = 2 + first.program.operands();
+    const std::vector<Buffer> buffers = arguments(args, 0);
+    if (count != static_cast<size_t>(program.operands()) ||
+        buffers.size() != before + given + 1 + second.program.operands()) {
+      throw std::invalid_argument("chain: one buffer must be there for each operand");
+    }
+    Between between{program, std::vector<Buffer>(count)};
+    const Buffer* next = buffers.data() + before;
+    for (size_t n = 0; n < count; ++n) {
+      if (made[n] == 0) between.operands[n] = *next++;
+    }
+    chain({first.c, buffers[0].data, buffers[1].data, first.program, buffers.data() + 2}, between,
+          {second.c, nullptr, next[0].data, second.program, next + 1}, result(rets),
+          threads_of(pool));
   });
 }
 
@@ -75,6 +135,13 @@ Buffer result(const ffi::RemainingRets& rets) {
 }  // namespace neuron::kernels
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(neuron_contraction, neuron::kernels::run_contraction,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .RemainingArgs()
+                                  .RemainingRets()
+                                  .Attr<neuron::kernels::Words>("words"));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(neuron_chain, neuron::kernels::run_chain,
                               xla::ffi::Ffi::Bind()
                                   .Ctx<xla::ffi::ThreadPool>()
                                   .RemainingArgs()

@@ -6,16 +6,11 @@
 #include <stdexcept>
 
 #include "ffi.h"
-#include "vector.h"
+#include "row_tiles.h"
 
 namespace neuron::kernels {
 namespace {
 
-// What a tile's registers may take of a first-level cache of 32 KiB.
-constexpr int64_t kTileBytes = 24 * 1024;
-// Columns of a tile of a program that need not see all of them at once.
-constexpr int64_t kBlock = 512;
-constexpr int64_t kMostRows = 64;
 // Work that is not worth another thread: about 10 us.
 constexpr int64_t kSmall = 16 * 1024;
 
@@ -35,30 +30,18 @@ float* scratch_of(size_t floats) {
   return memory.get();
 }
 
-int64_t rounded_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
-
 void run_rows(const TileProgram& program, const TileTask& task, const Threads& threads) {
   const int64_t rows = program.space().rows(), columns = program.space().columns();
   if (rows == 0 || columns == 0) return;
-  const int64_t least = program.reduces() ? 1 : (columns + kBlock - 1) / kBlock;
-  const int64_t ld = rounded_up((columns + least - 1) / least, W);  // blocks of nearly one width
-  const int64_t block = program.reduces() ? columns : ld;
-  const int64_t blocks = (columns + block - 1) / block;
-  const int64_t fit = kTileBytes / (4 * ld * program.registers());
-  const int64_t height = std::clamp<int64_t>(fit, 1, std::min(rows, kMostRows));
-  const int64_t tiles = (rows + height - 1) / height * blocks;
+  const RowTiles cut(program);
+  const int64_t tiles = cut.count(rows);
   const int64_t parts = rows * columns < kSmall ? 1 : 4 * (threads.helpers + 1);
   const int64_t chunks = std::min(tiles, parts);
-  const size_t floats = program.scratch(static_cast<int>(height), static_cast<int>(ld));
-  scratch_of(floats);  // where memory runs out it is told here, not on a thread
+  scratch_of(cut.scratch());  // where memory runs out it is told here, not on a thread
   parallel_for(threads, chunks, [&](int64_t chunk) {
-    float* const scratch = scratch_of(floats);
+    float* const scratch = scratch_of(cut.scratch());
     for (int64_t t = tiles * chunk / chunks; t < tiles * (chunk + 1) / chunks; ++t) {
-      const int64_t row = t / blocks * height, column = t % blocks * block;
-      const int64_t width = std::min(block, columns - column);
-      task.run({row, static_cast<int>(std::min(height, rows - row)), column,
-                static_cast<int>(width), static_cast<int>(rounded_up(width, W))},
-               scratch);
+      cut.run(task, 0, rows, t, scratch);
     }
   });
 }

@@ -576,6 +576,17 @@ TileProgram::TileProgram(const int64_t* words, size_t count) {
   if (!reader.ended()) refuse("nothing must follow the last instruction");
 }
 
+bool TileProgram::lies_alike(int buffer) const {
+  const Use& use = uses_[buffer];
+  int64_t step = 1;
+  bool alike = use.offset == 0;
+  for (int d = space_.rank; d-- > 0;) {
+    alike &= space_.dims[d] == 1 || use.strides[d] == step;
+    step *= space_.dims[d];
+  }
+  return alike;
+}
+
 TileTask::TileTask(const TileProgram& program, const Buffer* operands, const Buffer& output)
     : program_(program) {
   const int count = program.operands();

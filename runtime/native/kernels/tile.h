@@ -65,6 +65,9 @@ class TileProgram {
   int operands() const { return static_cast<int>(uses_.size()) - 1; }
   int registers() const { return registers_; }
   bool reduces() const { return reduces_; }  // must see all columns at once
+  Type stored() const { return uses_.back().type; }
+  // Whether a buffer, an operand's or after them the result's, lies as the space, row-major.
+  bool lies_alike(int buffer) const;
 
   // Floats of scratch, aligned to 64 bytes, for tiles of so many rows; ld a multiple of W.
   size_t scratch(int rows, int ld) const { return size_t{1} * registers_ * rows * ld; }

@@ -1,0 +1,53 @@
+// How the rows of a tile program's space are cut into tiles that stay in a first-level cache.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "tile.h"
+#include "vector.h"
+
+namespace neuron::kernels {
+
+class RowTiles {
+ public:
+  explicit RowTiles(const TileProgram& program) : columns_(program.space().columns()) {
+    const int64_t rows = program.space().rows();
+    const int64_t least = program.reduces() ? 1 : (columns_ + kBlock - 1) / kBlock;
+    const int64_t ld = whole((columns_ + least - 1) / least);  // blocks of nearly one width
+    block_ = program.reduces() ? columns_ : ld;
+    const int64_t fit = kTileBytes / (4 * ld * program.registers());
+    height_ = std::clamp<int64_t>(fit, 1, std::min(rows, kMostRows));
+    scratch_ = program.scratch(static_cast<int>(height_), static_cast<int>(ld));
+  }
+
+  size_t scratch() const { return scratch_; }  // floats
+  // The tiles of so many rows; of those from `row0` to `row1`, numbered from 0.
+  int64_t count(int64_t rows) const {
+    return (rows + height_ - 1) / height_ * ((columns_ + block_ - 1) / block_);
+  }
+  void run(const TileTask& task, int64_t row0, int64_t row1, int64_t tile, float* scratch) const {
+    const int64_t blocks = (columns_ + block_ - 1) / block_;
+    const int64_t row = row0 + tile / blocks * height_, column = tile % blocks * block_;
+    const int64_t width = std::min(block_, columns_ - column);
+    task.run({row, static_cast<int>(std::min(height_, row1 - row)), column,
+              static_cast<int>(width), static_cast<int>(whole(width))},
+             scratch);
+  }
+  void run(const TileTask& task, int64_t row0, int64_t row1, float* scratch) const {
+    for (int64_t tile = 0; tile < count(row1 - row0); ++tile) run(task, row0, row1, tile, scratch);
+  }
+
+ private:
+  // What a tile's registers may take of a first-level cache of 32 KiB.
+  static constexpr int64_t kTileBytes = 24 * 1024;
+  // Columns of a tile of a program that need not see all of them at once.
+  static constexpr int64_t kBlock = 512;
+  static constexpr int64_t kMostRows = 64;
+  static int64_t whole(int64_t count) { return (count + W - 1) / W * W; }
+
+  int64_t columns_, block_, height_;
+  size_t scratch_;
+};
+
+}  // namespace neuron::kernels

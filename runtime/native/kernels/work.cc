@@ -1,0 +1,167 @@
+#include "work.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "locate.h"
+#include "staging.h"
+
+namespace neuron::kernels {
+namespace {
+
+// What a core's second-level cache keeps beside the stream that is read only once.
+constexpr int64_t kCache = 512 * 1024;
+// A depth of so few elements is better read together with that of the next taps.
+constexpr int64_t kShallow = 8;
+
+int64_t tiles_of(int64_t rows) { return (rows + kRows - 1) / kRows; }
+
+// Tiles of nearly the same height, so that none is left with a single row.
+int64_t row_of(Range rows, int64_t tile) {
+  return rows.first + (rows.last - rows.first) * tile / tiles_of(rows.last - rows.first);
+}
+
+// What is read where a window lies over the padding, for as long as the thread lives.
+const char* zeros(int64_t bytes) {
+  static thread_local std::vector<char> memory;
+  if (static_cast<int64_t>(memory.size()) < bytes) memory.assign(bytes, 0);
+  return memory.data();
+}
+
+}  // namespace
+
+Division::Division(const Contraction& c, const Packing& p, int64_t threads) {
+  const int64_t groups = c.group_count();
+  const int64_t right = p.group_bytes;
+  const int64_t left = c.row_count() * c.tap_count() * p.depth * p.element;
+  // Enough chunks that a thread that comes late still gets its share.
+  const int64_t wanted = threads == 1 ? 1 : (4 * threads + groups - 1) / groups;
+  const int64_t tiles = tiles_of(c.row_count());
+  row_blocks = panel_blocks = 1;
+  if (right > kCache && left > kCache) row_blocks = (left + kCache - 1) / kCache;
+  if (right > kCache || tiles < wanted) {
+    // Each panel is read once, by one thread.
+    panel_blocks = std::min(p.panels, (wanted + row_blocks - 1) / row_blocks);
+    if (tiles >= wanted && row_blocks * panel_blocks < wanted) row_blocks = wanted;
+  } else {
+    row_blocks = wanted;
+  }
+  row_blocks = std::min(row_blocks, tiles);
+}
+
+Range rows_of(const Contraction& c, int64_t part, int64_t parts) {
+  const int64_t rows = c.row_count(), tiles = tiles_of(rows);
+  const auto edge = [&](int64_t n) { return std::min(rows, tiles * n / parts * kRows); };
+  return {edge(part), edge(part + 1)};
+}
+
+Work::Work(const Contraction& c, const void* left, const void* right)
+    : c_(c),
+      p_(c),
+      left_(left),
+      right_(right),
+      wide_(multiplies(c, p_.pairs, true)),
+      thin_(multiplies(c, p_.pairs, false)),
+      packed_(c.packed ? static_cast<const char*>(right) : nullptr) {}
+
+bool Work::lies_ready() const {
+  if (c_.each) return c_.left_type == Type::f32 && !c_.narrow;
+  const bool same = p_.pairs ? c_.left_type == Type::bf16 && c_.depth % 2 == 0
+                             : c_.left_type == Type::f32 && !c_.narrow;
+  return same && c_.left_depth_stride == 1 && (c_.taps.empty() || c_.depth >= kShallow);
+}
+
+void Work::stage_all(const Threads& threads, Arena& memory) {
+  const Staging staging(c_, p_, all_rows(c_));
+  char* const to = memory.get(c_.group_count() * staging.bytes());
+  const int64_t all = c_.group_count() * staging.positions();
+  const int64_t parts = std::min(all, 2 * (threads.helpers + 1));
+  parallel_for(threads, parts, [&](int64_t part) {
+    for (int64_t at = all * part / parts, end = all * (part + 1) / parts; at < end;) {
+      const int64_t group = at / staging.positions(), first = at % staging.positions();
+      const int64_t last = std::min(staging.positions(), first + end - at);
+      staging.fill(left_, group, first, last, to + group * staging.bytes());
+      at += last - first;
+    }
+  });
+  staged_ = to;
+}
+
+void Work::pack_all(const Threads& threads, Arena& memory) {
+  char* const to = memory.get(c_.group_count() * p_.group_bytes);
+  parallel_for(threads, c_.group_count() * p_.panels, [&](int64_t part) {
+    pack_panel(c_, p_, right_, part / p_.panels, part % p_.panels, to + part * p_.panel_bytes);
+  });
+  packed_ = to;
+}
+
+const char* Work::panels(int64_t group, Range panels, Scratch& scratch) const {
+  if (packed_ != nullptr) return packed_ + group * p_.group_bytes;
+  char* const to = scratch.packed.get((panels.last - panels.first) * p_.panel_bytes);
+  for (int64_t n = panels.first; n < panels.last; ++n) {
+    pack_panel(c_, p_, right_, group, n, to + (n - panels.first) * p_.panel_bytes);
+  }
+  return to - panels.first * p_.panel_bytes;
+}
+
+void Work::run(int64_t group, Range rows, Range panels, const char* packed,
+               const TileProgram& program, const TileTask& task, Scratch& scratch,
+               const void* left) const {
+  const void* const data = left != nullptr ? left : left_;
+  const int64_t count = tiles_of(rows.last - rows.first);
+  auto* const sources = reinterpret_cast<Sources*>(
+      scratch.sources.get(count * c_.tap_count() * kRows * sizeof(Sources)));
+  const auto locate = [&](const Contraction& from, const Rows& at, int64_t start) {
+    for (int64_t t = 0; t < count; ++t) {
+      at.locate(start, row_of(rows, t), row_of(rows, t + 1),
+                sources + t * from.tap_count() * kRows);
+    }
+    return from.tap_count();
+  };
+  int64_t depth = p_.depth, taps;
+  if (lies_ready()) {
+    const char* outside = zeros(c_.each ? c_.columns * 4 : p_.depth * p_.element);
+    const int64_t start = start_of(c_, group, c_.left_start, &GroupDimension::left_stride);
+    taps = locate(c_, Rows(c_, static_cast<const char*>(data), p_.element, outside), start);
+  } else {
+    const Staging staging(c_, p_, staged_ ? all_rows(c_) : box_of(c_, rows.first, rows.last));
+    const Contraction from = staging.reading(&depth);
+    const char* copied = staged_ + group * staging.bytes();
+    if (staged_ == nullptr) {
+      char* const to = scratch.staged.get(staging.bytes());
+      staging.fill(data, group, 0, staging.positions(), to);
+      copied = to;
+    }
+    taps = locate(from, Rows(from, copied, p_.element, nullptr), from.left_start);
+  }
+  multiply(group, rows, panels, packed, program, task, scratch.tile, sources, taps,
+           depth * p_.element / 4);
+}
+
+void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
+                    const TileProgram& program, const TileTask& task, Arena& memory,
+                    const Sources* sources, int64_t taps, int64_t depth) const {
+  auto* const tile = reinterpret_cast<float*>(
+      memory.get(program.scratch(kRows, static_cast<int>(kPanel)) * 4));
+  const int64_t count = tiles_of(rows.last - rows.first), before = group * c_.row_count();
+  for (int64_t panel = panels.first; panel < panels.last; ++panel) {
+    const char* const here = packed + panel * p_.panel_bytes;
+    const bool fetch = p_.group_bytes > kCache && panel + 1 < panels.last;
+    const int64_t step = fetch ? std::max<int64_t>(1, kPanel * 4 / count) : 0;
+    const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
+    const Multiplies& kernels = columns > W ? wide_ : thin_;
+    for (int64_t t = 0; t < count; ++t) {
+      const int64_t first = row_of(rows, t);
+      const int height = static_cast<int>(row_of(rows, t + 1) - first);
+      const char* const ahead = fetch ? here + p_.panel_bytes + t * taps * depth * step : here;
+      kernels.of[height - 1](
+          Block{taps, depth, sources + t * taps * kRows, here, column, columns, tile, ahead, step});
+      task.run({before + first, height, column, static_cast<int>(columns),
+                static_cast<int>(kPanel)},
+               tile);
+    }
+  }
+}
+
+}  // namespace neuron::kernels
