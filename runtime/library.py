@@ -56,7 +56,13 @@ TFNEURON = Library("tfneuron", ("neuron_op.cc", "python_api.cc"), package="tenso
 NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"))
 KERNELS = Library(
     "neuronkernels",
-    ("kernels/contract.cc", "kernels/ffi.cc", "kernels/rows.cc", "kernels/tile.cc"),
+    (
+        "kernels/contract.cc",
+        "kernels/ffi.cc",
+        "kernels/rows.cc",
+        "kernels/tile.cc",
+        "kernels/windows.cc",
+    ),
     package="jaxlib",
     embeds=False,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from runtime.units.contraction import Contraction, contraction, packed_words, pa
 from runtime.units.native import call, pack
 from runtime.units.rows import row_code
 from runtime.units.tile import TileCode, tile_code
+from runtime.units.windows import windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,12 @@ def _unit(
     anchors = [p for p in region.members if main.instructions[p].op == region.anchor]
     if region.anchor in ("dot", "convolution"):
         return _contraction(program, region, anchors[0], ends, packed)
-    if region.anchor == "reduce" and _of_arrays(main, region):
-        code = row_code(program, region.members)
-        return None if code is None else _rows(region, code)
-    return None
+    if region.anchor not in ("reduce", "reduce-window") or not _of_arrays(main, region):
+        return None
+    if region.anchor == "reduce-window":
+        return _windows(program, region, anchors[0], ends)
+    code = row_code(program, region.members)
+    return None if code is None else _rows(region, code)
 
 
 def _of_arrays(main: Function, region: Region) -> bool:
@@ -134,6 +137,34 @@ def _contraction(
     packed: dict[Packed, int],
 ) -> Unit | None:
     main = program.main
+    found = contraction(main, anchor, _reachable(main, region, ends))
+    made = None if found is None else _follow(main, region, anchor, found.columns)
+    if found is None or made is None:
+        return None
+    result, code = made
+    weight = _weight(program, found.right)
+    if weight is None and found.right_padding:
+        return None
+    slot = None
+    if weight is not None:
+        slot = packed.setdefault(Packed.of(weight, found), len(packed))
+    words = (*packed_words(found.words, slot is not None), *code.words)
+    return Unit(result, "neuron_contraction", words, code.operands, found, slot)
+
+
+def _windows(program: Program, region: Region, anchor: int, ends: set[int]) -> Unit | None:
+    main = program.main
+    found = windows(program, anchor, _reachable(main, region, ends))
+    made = None if found is None else _follow(main, region, anchor, found.columns)
+    if found is None or made is None:
+        return None
+    result, code = made
+    words, operands = (*found.words, *code.words), (found.source, *code.operands)
+    return Unit(result, "neuron_windows", words, operands)
+
+
+def _reachable(main: Function, region: Region, ends: set[int]) -> Callable[[int], bool]:
+    """Whether what an anchor reads can be seen through an instruction."""
     members = set(region.members)
 
     def reachable(position: int) -> bool:
@@ -143,25 +174,19 @@ def _contraction(
         visible = all(o in ends or o in members for o in i.operands)
         return visible and (i.op != "convert" or position in members)
 
-    found = contraction(main, anchor, reachable)
-    if found is None:
-        return None
-    before = _ancestors(main, anchor, members)
-    after = [p for p in region.members if p not in before]
-    code = tile_code(main, after, anchor, found.columns)
-    if code is None:  # what follows is left to JAX
-        after = [anchor]
-        code = tile_code(main, after, anchor, found.columns)
-    if code is None:
-        return None
-    weight = _weight(program, found.right)
-    if weight is None and found.right_padding:
-        return None
-    slot = None
-    if weight is not None:
-        slot = packed.setdefault(Packed.of(weight, found), len(packed))
-    words = (*packed_words(found.words, slot is not None), *code.words)
-    return Unit(after[-1], "neuron_contraction", words, code.operands, found, slot)
+    return reachable
+
+
+def _follow(
+    main: Function, region: Region, anchor: int, columns: int
+) -> tuple[int, TileCode] | None:
+    """What a region makes of its anchor's value, and how; that value where JAX has to do it."""
+    before = _ancestors(main, anchor, set(region.members))
+    for after in ([p for p in region.members if p not in before], [anchor]):
+        code = tile_code(main, after, anchor, columns)
+        if code is not None:
+            return after[-1], code
+    return None
 
 
 def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
