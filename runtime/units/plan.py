@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -107,12 +108,12 @@ def _unit(
     anchors = [p for p in region.members if main.instructions[p].op == region.anchor]
     if region.anchor in ("dot", "convolution"):
         return _contraction(program, region, anchors[0], ends, packed)
-    if region.anchor not in ("reduce", "reduce-window") or not _of_arrays(main, region):
-        return None
-    if region.anchor == "reduce-window":
+    if region.anchor == "reduce" and _of_arrays(main, region):
+        code = row_code(program, region.members)
+        return None if code is None else _rows(region, code)
+    if region.anchor == "reduce-window" and _of_arrays(main, region):
         return _windows(program, region, anchors[0], ends)
-    code = row_code(program, region.members)
-    return None if code is None else _rows(region, code)
+    return None
 
 
 def _of_arrays(main: Function, region: Region) -> bool:
@@ -137,11 +138,12 @@ def _contraction(
     packed: dict[Packed, int],
 ) -> Unit | None:
     main = program.main
-    found = contraction(main, anchor, _reachable(main, region, ends))
-    made = None if found is None else _follow(main, region, anchor, found.columns)
-    if found is None or made is None:
+    found = contraction(main, anchor, partial(_reachable, main, region, ends))
+    if found is None:
         return None
-    result, code = made
+    after, code = _following(main, region, anchor, found.columns)
+    if code is None:
+        return None
     weight = _weight(program, found.right)
     if weight is None and found.right_padding:
         return None
@@ -149,44 +151,7 @@ def _contraction(
     if weight is not None:
         slot = packed.setdefault(Packed.of(weight, found), len(packed))
     words = (*packed_words(found.words, slot is not None), *code.words)
-    return Unit(result, "neuron_contraction", words, code.operands, found, slot)
-
-
-def _windows(program: Program, region: Region, anchor: int, ends: set[int]) -> Unit | None:
-    main = program.main
-    found = windows(program, anchor, _reachable(main, region, ends))
-    made = None if found is None else _follow(main, region, anchor, found.columns)
-    if found is None or made is None:
-        return None
-    result, code = made
-    words, operands = (*found.words, *code.words), (found.source, *code.operands)
-    return Unit(result, "neuron_windows", words, operands)
-
-
-def _reachable(main: Function, region: Region, ends: set[int]) -> Callable[[int], bool]:
-    """Whether what an anchor reads can be seen through an instruction."""
-    members = set(region.members)
-
-    def reachable(position: int) -> bool:
-        # What is within another region may be computed by its kernel only. A value that several
-        # read is converted once.
-        i = main.instructions[position]
-        visible = all(o in ends or o in members for o in i.operands)
-        return visible and (i.op != "convert" or position in members)
-
-    return reachable
-
-
-def _follow(
-    main: Function, region: Region, anchor: int, columns: int
-) -> tuple[int, TileCode] | None:
-    """What a region makes of its anchor's value, and how; that value where JAX has to do it."""
-    before = _ancestors(main, anchor, set(region.members))
-    for after in ([p for p in region.members if p not in before], [anchor]):
-        code = tile_code(main, after, anchor, columns)
-        if code is not None:
-            return after[-1], code
-    return None
+    return Unit(after[-1], "neuron_contraction", words, code.operands, found, slot)
 
 
 def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
@@ -198,6 +163,41 @@ def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
         found |= new
         pending.extend(new)
     return found
+
+
+def _windows(program: Program, region: Region, anchor: int, ends: set[int]) -> Unit | None:
+    main = program.main
+    found = windows(program, anchor, partial(_reachable, main, region, ends))
+    if found is None:
+        return None
+    after, code = _following(main, region, anchor, found.columns)
+    if code is None:
+        return None
+    words, operands = (*found.words, *code.words), (found.source, *code.operands)
+    return Unit(after[-1], "neuron_windows", words, operands)
+
+
+def _reachable(main: Function, region: Region, ends: set[int], position: int) -> bool:
+    """Whether a region's anchor can read through an instruction what that is made of.
+
+    What is within another region may be computed by its kernel only. A value that several read is
+    converted once.
+    """
+    i = main.instructions[position]
+    visible = all(o in ends or o in region.members for o in i.operands)
+    return visible and (i.op != "convert" or position in region.members)
+
+
+def _following(
+    main: Function, region: Region, anchor: int, columns: int
+) -> tuple[list[int], TileCode | None]:
+    """The anchor and what a kernel computes after it, and how; the rest is left to JAX."""
+    before = _ancestors(main, anchor, set(region.members))
+    after = [p for p in region.members if p not in before]
+    code = tile_code(main, after, anchor, columns)
+    if code is not None:
+        return after, code
+    return [anchor], tile_code(main, [anchor], anchor, columns)
 
 
 def _weight(program: Program, position: int) -> str | None:

@@ -1,9 +1,11 @@
 // Elementwise instructions and reductions over rows: a tile program run on all rows of its space.
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <stdexcept>
 
 #include "ffi.h"
-#include "scratch.h"
 #include "vector.h"
 
 namespace neuron::kernels {
@@ -16,6 +18,24 @@ constexpr int64_t kBlock = 512;
 constexpr int64_t kMostRows = 64;
 // Work that is not worth another thread: about 10 us.
 constexpr int64_t kSmall = 16 * 1024;
+
+// A thread's scratch, kept from call to call.
+float* scratch_of(size_t floats) {
+  struct Free {
+    void operator()(float* memory) const { std::free(memory); }
+  };
+  static thread_local std::unique_ptr<float, Free> memory;
+  static thread_local size_t size = 0;
+  if (size < floats) {
+    size = 0;
+    memory.reset(static_cast<float*>(std::aligned_alloc(64, (floats * 4 + 63) / 64 * 64)));
+    if (memory == nullptr) throw std::bad_alloc();
+    size = floats;
+  }
+  return memory.get();
+}
+
+int64_t rounded_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
 void run_rows(const TileProgram& program, const TileTask& task, const Threads& threads) {
   const int64_t rows = program.space().rows(), columns = program.space().columns();
