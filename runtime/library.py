@@ -65,6 +65,7 @@ KERNELS = Library(
         "kernels/staging.cc",
         "kernels/tile.cc",
         "kernels/work.cc",
+        "kernels/windows.cc",
     ),
     package="jaxlib",
     embeds=False,

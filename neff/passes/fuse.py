@@ -31,17 +31,25 @@ class _Group:
     aligned: set[int] = field(default_factory=set)
 
     def takes(
-        self, position: int, main: Function, readers: Sequence[int], shared: Sequence[int]
+        self,
+        position: int,
+        main: Function,
+        readers: Sequence[int],
+        shared: Sequence[int],
+        following: frozenset[int],
     ) -> bool:
         """Whether an instruction that is read by members only can be one too.
 
-        `shared` says how often each value is read.
+        `shared` says how often each value is read, `following` which values can be computed where
+        an anchor's are.
         """
         i = main.instructions[position]
         fusible = i.op in FUSIBLE and self.root.op in FUSIBLE
         if not fusible or len(self.members) >= MAX_MEMBERS:
             return False
         follows = all(r in self.aligned for r in readers)
+        if self.anchor is None and not follows and position in following:
+            return False
         if i.op not in ANCHORS:
             if self.anchor is None or self.rows or follows or i.op in MOVEMENT:
                 return True
@@ -80,6 +88,25 @@ def _aligned(i: Instruction, root: Instruction) -> bool:
     )
 
 
+def _following(main: Function) -> frozenset[int]:
+    """Elementwise values that can be computed where an anchor's are, index by index.
+
+    Between the two is nothing that is read in another way. Sums of rows are no such anchors: they
+    go on in rows, of which their own value is a part.
+    """
+    led: set[int] = set()  # values that all their readers take index by index
+    found: set[int] = set()
+    for position, readers in enumerate(main.users()):
+        i = main.instructions[position]
+        anchors = i.op in ANCHORS and not _reduces_rows(i, main)
+        if not anchors and any(o in led for o in i.operands):
+            found.add(position)
+            anchors = True
+        if anchors and all(_aligned(main.instructions[r], i) for r in readers):
+            led.add(position)
+    return frozenset(p for p in found if main.instructions[p].op in ELEMENTWISE)
+
+
 def fuse(program: Program) -> Program:
     """Give every instruction of the entry function, but parameters and constants, one region.
 
@@ -90,6 +117,7 @@ def fuse(program: Program) -> Program:
     main = program.main
     users = main.users()
     shared = [len(u) for u in users]
+    following = _following(main)
     results = frozenset(main.results)
     home: dict[int, _Group] = {}
     groups: list[_Group] = []
@@ -99,7 +127,7 @@ def fuse(program: Program) -> Program:
         readers = users[position]
         homes = {id(home[u]): home[u] for u in readers}
         group = homes.popitem()[1] if len(homes) == 1 and position not in results else None
-        if group is None or not group.takes(position, main, readers, shared):
+        if group is None or not group.takes(position, main, readers, shared, following):
             group, readers = _Group(main.instructions[position]), []
             groups.append(group)
         group.add(position, main, readers)

@@ -15,7 +15,7 @@ from runtime.kernels.kind import Value
 from runtime.logs import Level, log
 from runtime.settings import setting
 
-_KERNELS = ("neuron_chain", "neuron_contraction", "neuron_rows")
+_KERNELS = ("neuron_chain", "neuron_contraction", "neuron_rows", "neuron_windows")
 ALIGNMENT = 64  # bytes; what XLA asks of memory that it is to use as it is
 
 

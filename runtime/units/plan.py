@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from runtime.units.native import pack
 from runtime.units.rows import row_code
 from runtime.units.tile import TileCode, tile_code
 from runtime.units.unit import Slot, Unit
+from runtime.units.windows import windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def _unit(
     if region.anchor == "reduce" and _of_arrays(main, region):
         code = row_code(program, region.members)
         return None if code is None else _rows(region, code)
+    if region.anchor == "reduce-window" and _of_arrays(main, region):
+        return _windows(program, region, anchors[0], ends)
     return None
 
 
@@ -110,24 +114,10 @@ def _contraction(
     packed: dict[Packed, int],
 ) -> Unit | None:
     main = program.main
-    members = set(region.members)
-
-    def reachable(position: int) -> bool:
-        # What is within another region may be computed by its kernel only. A value that several
-        # read is converted once.
-        i = main.instructions[position]
-        visible = all(o in ends or o in members for o in i.operands)
-        return visible and (i.op != "convert" or position in members)
-
-    found = contraction(main, anchor, reachable)
+    found = contraction(main, anchor, partial(_reachable, main, region, ends))
     if found is None:
         return None
-    before = _ancestors(main, anchor, members)
-    after = [p for p in region.members if p not in before]
-    code = tile_code(main, after, anchor, found.columns)
-    if code is None:  # what follows is left to JAX
-        after = [anchor]
-        code = tile_code(main, after, anchor, found.columns)
+    after, code = _following(main, region, anchor, found.columns)
     if code is None:
         return None
     weight = _weight(program, found.right)
@@ -149,6 +139,41 @@ def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
         found |= new
         pending.extend(new)
     return found
+
+
+def _windows(program: Program, region: Region, anchor: int, ends: set[int]) -> Unit | None:
+    main = program.main
+    found = windows(program, anchor, partial(_reachable, main, region, ends))
+    if found is None:
+        return None
+    after, code = _following(main, region, anchor, found.columns)
+    if code is None:
+        return None
+    words, operands = (*found.words, *code.words), (found.source, *code.operands)
+    return Unit(after[-1], "neuron_windows", words, operands)
+
+
+def _reachable(main: Function, region: Region, ends: set[int], position: int) -> bool:
+    """Whether a region's anchor can read through an instruction what that is made of.
+
+    What is within another region may be computed by its kernel only. A value that several read is
+    converted once.
+    """
+    i = main.instructions[position]
+    visible = all(o in ends or o in region.members for o in i.operands)
+    return visible and (i.op != "convert" or position in region.members)
+
+
+def _following(
+    main: Function, region: Region, anchor: int, columns: int
+) -> tuple[list[int], TileCode | None]:
+    """The anchor and what a kernel computes after it, and how; the rest is left to JAX."""
+    before = _ancestors(main, anchor, set(region.members))
+    after = [p for p in region.members if p not in before]
+    code = tile_code(main, after, anchor, columns)
+    if code is not None:
+        return after, code
+    return [anchor], tile_code(main, [anchor], anchor, columns)
 
 
 def _weight(program: Program, position: int) -> str | None:

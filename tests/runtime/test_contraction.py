@@ -270,3 +270,56 @@ def test_a_weight_that_only_the_kernel_reads_is_kept_once():
     assert made.packed[0].make(program.weights[made.packed[0].digest].array).nbytes == prod(
         (64, 64, 4)
     )
+
+
+# A gate as squeeze-and-excitation has it: less than the result, read over and over.
+GATE = """
+    y = f32[1,9,9,48] parameter(2)
+    b = f32[1,1,1,48] parameter(3)
+    three = f32[] constant(3)
+    threes = f32[1,1,1,48] broadcast(three), dimensions={{}}
+    d = f32[1,1,1,48] convolution(x, w), window={{size=1x1}}, dim_labels=b01f_01io->b01f
+    a = f32[1,1,1,48] add(d, b)
+    {gate}
+    g = f32[1,48] reshape(e)
+    gs = f32[1,9,9,48] broadcast(g), dimensions={{0,3}}
+    ROOT r = f32[1,9,9,48] multiply(y, gs)
+"""
+GATES = {
+    "a chain": "e = f32[1,1,1,48] divide(a, threes)",
+    "that comes together again": """l = f32[1,1,1,48] logistic(a)
+    e = f32[1,1,1,48] multiply(a, l)""",
+}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_what_is_less_than_the_result_follows_where_it_is_made(gate):
+    text = "x = f32[1,1,1,64] parameter(0)\n    w = f32[1,1,64,48] parameter(1)"
+    text += GATE.format(gate=GATES[gate])
+    check(text, products=64)
+    program, _ = fused(text)
+    (unit,) = plan(program).units.values()
+    assert program.main.instructions[unit.result].op == (
+        "divide" if gate == "a chain" else "multiply"
+    )
+    assert program.main.instructions[unit.result].array.dims == (1, 1, 1, 48)
+
+
+def test_parts_of_a_dot_are_read_after_what_follows_it():
+    """As the gates of an LSTM are: each a part of sums that a bias was added to."""
+    text = """
+    x = f32[1,64] parameter(0)
+    w = f32[64,96] parameter(1)
+    b = f32[1,96] parameter(2)
+    d = f32[1,96] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+    a = f32[1,96] add(d, b)
+    i = f32[1,48] slice(a), slice={[0:1], [0:48]}
+    o = f32[1,48] slice(a), slice={[0:1], [48:96]}
+    it = f32[1,48] tanh(i)
+    ol = f32[1,48] logistic(o)
+    ROOT r = f32[1,48] multiply(it, ol)
+    """
+    check(text, products=64)
+    program, _ = fused(text)
+    (unit,) = plan(program).units.values()
+    assert program.main.instructions[unit.result].op == "add"

@@ -11,13 +11,14 @@ namespace neuron::kernels {
 
 class RowTiles {
  public:
-  explicit RowTiles(const TileProgram& program) : columns_(program.space().columns()) {
+  explicit RowTiles(const TileProgram& program, int64_t most_rows = kMostRows)
+      : columns_(program.space().columns()) {
     const int64_t rows = program.space().rows();
     const int64_t least = program.reduces() ? 1 : (columns_ + kBlock - 1) / kBlock;
     const int64_t ld = whole((columns_ + least - 1) / least);  // blocks of nearly one width
     block_ = program.reduces() ? columns_ : ld;
     const int64_t fit = kTileBytes / (4 * ld * program.registers());
-    height_ = std::clamp<int64_t>(fit, 1, std::min(rows, kMostRows));
+    height_ = std::clamp<int64_t>(fit, 1, std::min({rows, kMostRows, most_rows}));
     scratch_ = program.scratch(static_cast<int>(height_), static_cast<int>(ld));
   }
 
@@ -26,16 +27,15 @@ class RowTiles {
   int64_t count(int64_t rows) const {
     return (rows + height_ - 1) / height_ * ((columns_ + block_ - 1) / block_);
   }
-  void run(const TileTask& task, int64_t row0, int64_t row1, int64_t tile, float* scratch) const {
+  Tile tile(int64_t row0, int64_t row1, int64_t number) const {
     const int64_t blocks = (columns_ + block_ - 1) / block_;
-    const int64_t row = row0 + tile / blocks * height_, column = tile % blocks * block_;
+    const int64_t row = row0 + number / blocks * height_, column = number % blocks * block_;
     const int64_t width = std::min(block_, columns_ - column);
-    task.run({row, static_cast<int>(std::min(height_, row1 - row)), column,
-              static_cast<int>(width), static_cast<int>(whole(width))},
-             scratch);
+    return {row, static_cast<int>(std::min(height_, row1 - row)), column, static_cast<int>(width),
+            static_cast<int>(whole(width))};
   }
   void run(const TileTask& task, int64_t row0, int64_t row1, float* scratch) const {
-    for (int64_t tile = 0; tile < count(row1 - row0); ++tile) run(task, row0, row1, tile, scratch);
+    for (int64_t t = 0; t < count(row1 - row0); ++t) task.run(tile(row0, row1, t), scratch);
   }
 
  private:

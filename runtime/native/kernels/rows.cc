@@ -1,34 +1,16 @@
 // Elementwise instructions and reductions over rows: a tile program run on all rows of its space.
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <stdexcept>
 
 #include "ffi.h"
 #include "row_tiles.h"
+#include "scratch.h"
 
 namespace neuron::kernels {
 namespace {
 
 // Work that is not worth another thread: about 10 us.
 constexpr int64_t kSmall = 16 * 1024;
-
-// A thread's scratch, kept from call to call.
-float* scratch_of(size_t floats) {
-  struct Free {
-    void operator()(float* memory) const { std::free(memory); }
-  };
-  static thread_local std::unique_ptr<float, Free> memory;
-  static thread_local size_t size = 0;
-  if (size < floats) {
-    size = 0;
-    memory.reset(static_cast<float*>(std::aligned_alloc(64, (floats * 4 + 63) / 64 * 64)));
-    if (memory == nullptr) throw std::bad_alloc();
-    size = floats;
-  }
-  return memory.get();
-}
 
 void run_rows(const TileProgram& program, const TileTask& task, const Threads& threads) {
   const int64_t rows = program.space().rows(), columns = program.space().columns();
@@ -41,7 +23,7 @@ void run_rows(const TileProgram& program, const TileTask& task, const Threads& t
   parallel_for(threads, chunks, [&](int64_t chunk) {
     float* const scratch = scratch_of(cut.scratch());
     for (int64_t t = tiles * chunk / chunks; t < tiles * (chunk + 1) / chunks; ++t) {
-      cut.run(task, 0, rows, t, scratch);
+      task.run(cut.tile(0, rows, t), scratch);
     }
   });
 }
