@@ -32,14 +32,14 @@ def trace_function(
     if not tf.nest.flatten(example_inputs):
         logger.warning("%s does not seem to have any input; returning an uncompiled callable", func)
         return func
-    workdir = Workdir(flags.workdir, flags.words)
-    workdir.make()
     traced = concrete_function(func, example_inputs)
     frozen = freeze(traced.function, lifted=flags.extract_weights is not None)
     _check_size(frozen, flags)
     graph = frozen.graph
-    workdir.write_graph("graph_def_shaped.pb", graph.graph_def())
     chosen = None if choose is None else _chosen(graph, choose)
+    workdir = Workdir(flags.workdir, flags.words)
+    workdir.make()
+    workdir.write_graph("graph_def_shaped.pb", graph.graph_def())
     graph = fold_shapes(graph)
     compiled = compile_segments(graph, flags, chosen, workdir)
     made = assemble(graph, compiled)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 SIGNATURE = "serving_default"
+FILES = (".h5", ".hdf5", ".keras")  # what legacy Keras writes as a file
 
 
 def is_keras3() -> bool:
@@ -53,6 +55,11 @@ class _Traced:
         if is_keras3():
             tf.saved_model.save(self, str(filepath), signatures={SIGNATURE: self.signature()})
         else:
+            if os.path.splitext(filepath)[1] in FILES:
+                raise ValueError(
+                    "AwsNeuronModel.save: a traced model is saved as a folder, a SavedModel, got "
+                    f"the name of a file, {os.fspath(filepath)!r}"
+                )
             super().save(filepath, *arguments, **keywords)  # type: ignore[misc]
 
     def signature(self) -> Any:
@@ -83,7 +90,27 @@ def _flat(specs: list[tf.TensorSpec], inputs: Any, arguments: tuple[Any, ...]) -
     names = {spec.name for spec in specs}
     if isinstance(inputs, Mapping) and not arguments and set(inputs) == names:
         flat = [inputs[spec.name] for spec in specs]
-    return [tf.convert_to_tensor(t, s.dtype) for t, s in zip(flat, specs, strict=True)]
+    tensors = [tf.convert_to_tensor(t, s.dtype) for t, s in zip(flat, specs, strict=True)]
+    for tensor, spec in zip(tensors, specs, strict=True):
+        _check_shape(tensor, spec)
+    return tensors
+
+
+def _check_shape(tensor: tf.Tensor, spec: tf.TensorSpec) -> None:
+    if spec.shape.is_compatible_with(tensor.shape):
+        return
+    wanted, got = (
+        "[" + ",".join("?" if n is None else str(n) for n in shape) + "]"
+        for shape in (spec.shape, tensor.shape)
+    )
+    remedy = "; try: NEURON_CC_FLAGS=--dynamic-batch-size"
+    if not spec.shape.is_fully_defined():
+        remedy = "; dimension 0 alone may differ"
+    raise tf.errors.InvalidArgumentError(
+        None,
+        None,
+        f"AwsNeuronModel: {spec.name} was compiled for the shape {wanted}, got {got}{remedy}",
+    )
 
 
 def neuron_model(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from hlo_frontend.errors import CaptureError
 from hlo_frontend.graphdef.assemble import Compiled, operator_name, with_all_ports
 from hlo_frontend.graphdef.extract import SegmentCapture, UnsupportedNodesError, capture
 from hlo_frontend.graphdef.graph import Graph
-from hlo_frontend.graphdef.partition import Segment, partition
+from hlo_frontend.graphdef.partition import Segment, left_out, partition
 from hlo_frontend.hlo.errors import HloError
 from hlo_frontend.hlo.module import HloModule
 from hlo_frontend.hlo.types import Shape
@@ -50,6 +50,8 @@ def compile_segments(
     Where nodes are refused, the graph is cut again without them, until all that is left compiles.
     """
     refused: set[str] = set()
+    if chosen is None:
+        _log_operators(left_out(graph))
     while True:
         found = partition(graph, refused, chosen)
         made: list[Compiled] = []
@@ -64,6 +66,11 @@ def compile_segments(
                 break
         else:
             return made
+
+
+def _log_operators(left: Mapping[str, Set[str]]) -> None:
+    for reason, operators in sorted(left.items()):
+        logger.warning("left to TensorFlow: %s\n  %s", _listed(operators), reason)
 
 
 def _listed(names: Set[str]) -> str:
@@ -114,11 +121,6 @@ def _check(module: HloModule, segment: Segment, flags: Flags) -> None:
     if not found:
         return
     computations = {c.name: c for c in module.computations}
-    named = frozenset(
-        computations[r.computation].instructions[r.position].metadata.op_name.split("/")[0]
-        for r in found
-        if r.computation
-    )
     by_instruction = {
         computations[r.computation].instructions[r.position].metadata.op_name
         for r in found
@@ -129,7 +131,6 @@ def _check(module: HloModule, segment: Segment, flags: Flags) -> None:
         for name in segment.names
         if any(o == name or o.startswith(f"{name}/") for o in by_instruction)
     )
-    del named
     raise RefusedNodesError("\n  ".join(str(r) for r in found[:1]), nodes)
 
 

@@ -11,8 +11,9 @@ import tensorflow as tf
 from tensorflow.python.autograph.core import ag_ctx
 from tensorflow.python.autograph.impl import api as autograph
 from tensorflow.python.eager import def_function, function, wrap_function
+from tensorflow.python.framework import auto_control_deps_utils
 
-from hlo_frontend.graphdef.freeze import changes
+from hlo_frontend.graphdef.freeze import changes, unhandled
 
 Call = Callable[[Callable[..., Any], Any], Any]
 
@@ -48,23 +49,53 @@ def concrete_function(func: Callable[..., Any], example_inputs: Any) -> Traced:
         return call(inner, tf.nest.pack_sequence_as(example_inputs, arguments))
 
     made = tf.function(traced, input_signature=specs, autograph=False).get_concrete_function()
+    _check_outputs(made.structured_outputs)
     if changes(made.graph.as_graph_def().node):
-        made = _without_effects(traced, specs)
+        made = _without_effects(made, traced, specs)
     return Traced(made, specs, keywords)
 
 
-def _without_effects(function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> Any:
+def _check_outputs(outputs: Any) -> None:
+    found = tf.nest.flatten(outputs)
+    others = [type(t).__name__ for t in found if not isinstance(t, tf.Tensor)]
+    if others or not found:
+        raise TypeError(
+            "tensorflow.neuron.trace: what the function returns must be tensors, got "
+            + (", ".join(others) or "nothing")
+        )
+
+
+def _without_effects(
+    function: Any, traced: Callable[..., Any], specs: Sequence[tf.TensorSpec]
+) -> Any:
     """The concrete function of what the outputs need, without what else the function does.
 
     Layers that draw random numbers while they learn may step their generators in inference too.
+    Raises ResourceError where the outputs need a variable that the function changes.
     """
-    wrapped = wrap_function.wrap_function(function, specs)
+    wrapped = wrap_function.wrap_function(traced, specs)
     given = wrapped.inputs[: len(specs)]
-    return wrapped.prune(given, wrapped.structured_outputs)
+    pruned = wrapped.prune(given, wrapped.structured_outputs)
+    needed = {outer.ref() for outer, inner in pruned.graph.captures if inner.consumers()}
+    changed = {tensor.ref() for tensor in _changed(function.graph)}
+    names = [v.name for v in function.graph.variables if v.handle.ref() in changed & needed]
+    if names:
+        raise unhandled(names)
+    return pruned
+
+
+def _changed(graph: Any) -> list[Any]:
+    """The handles that a graph, or what it calls, may write to."""
+    written = {
+        tensor.ref()
+        for operation in graph.get_operations()
+        for tensor in auto_control_deps_utils.get_read_write_resource_inputs(operation)[1]
+    }
+    return [outer for outer, inner in graph.captures if inner.ref() in written]
 
 
 def _example(value: Any) -> tf.Tensor:
-    if isinstance(value, str | bytes) or value is None:
+    if isinstance(value, str | bytes | tf.RaggedTensor | tf.SparseTensor) or value is None:
         raise TypeError(
             "tensorflow.neuron.trace: example_inputs must be tensors, got " + type(value).__name__
         )

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
+import tempfile
 from collections.abc import Iterator
 
 import pytest
+
+BYTECODE = "bytecode-of-tests-"
 
 
 def pytest_configure() -> None:
     """Have Ctrl-C interrupt, as in a terminal: a shell starts background jobs with it ignored.
 
-    What a test loads is compiled for it, whatever was loaded before.
+    What a test loads is compiled for it, whatever was loaded before. Where Python keeps no
+    bytecode, processes of this run share theirs: large packages are not compiled by each.
     """
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = tempfile.mkdtemp(prefix=BYTECODE)
+        sys.dont_write_bytecode = False
     os.environ["NEURON_EMULATOR_EXECUTABLE_CACHE"] = "0"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    prefix = os.environ.get("PYTHONPYCACHEPREFIX", "")
+    if BYTECODE in prefix:
+        shutil.rmtree(prefix, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -54,9 +54,13 @@ def assemble(graph: Graph, compiled: Sequence[Compiled]) -> Any:
     }
     by_node = {name: operator_name(c.segment) for c in compiled for name in c.segment.names}
     made = tf.compat.v1.GraphDef(versions=graph.versions)
+    any_batch = any(c.dynamic_batch for c in compiled)
     for node in graph.nodes:
         if node.name not in inside:
-            made.node.append(_outside(node, rewired, by_node))
+            outside = _outside(node, rewired, by_node)
+            if any_batch and node.op == "Placeholder" and outside.attr["shape"].shape.dim:
+                outside.attr["shape"].shape.dim[0].size = -1
+            made.node.append(outside)
     for one in compiled:
         made.node.append(_operator(graph, one, rewired, by_node))
     for name in dict.fromkeys(producer(t) for t in graph.outputs):

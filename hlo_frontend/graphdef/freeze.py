@@ -13,8 +13,9 @@ from tensorflow.python.framework import convert_to_constants
 from tensorflow.python.grappler import tf_optimizer
 
 from hlo_frontend.graphdef.functions import STATELESS, all_nodes, mark_stateless, name_by_contents
-from hlo_frontend.graphdef.graph import Graph, TensorType, producer, typed
+from hlo_frontend.graphdef.graph import Graph, TensorType, is_control, producer, typed
 from hlo_frontend.graphdef.lift import lift
+from hlo_frontend.graphdef.support import is_pure
 
 # What is removed from the graph: checks and prints, what no output needs, edges of control that
 # order nothing.
@@ -63,19 +64,35 @@ def freeze(function: Any, *, lifted: bool = False) -> Frozen:
     outputs = [(t.name, t) for t in function.outputs]
     inputs = [(t.name, t) for t in given]
     inputs += [(f"{name}:0", v) for name, v in variables.items()]
-    _shorten(graph_def)
+    short = _shorten(graph_def)
     operations = frozenset(
         node.name
         for node in graph_def.node
         if node.op not in UNCOUNTED and node.name not in weights
     )
     cleaned = _cleaned(graph_def, inputs, outputs)
-    _keep_shapes(cleaned, function.graph)
+    known = _known_shapes(function.graph)
+    _keep_shapes(cleaned, {short.get(name, name): shapes for name, shapes in known.items()})
     mark_stateless(cleaned)
     name_by_contents(cleaned)
     types = [TensorType(t.dtype, tuple(t.shape.as_list())) for _, t in inputs]
     graph = typed(cleaned, [n for n, _ in inputs], [n for n, _ in outputs], types)
+    _drop_idle_waits(graph)
     return Frozen(graph, operations, variables)
+
+
+def _drop_idle_waits(graph: Graph) -> None:
+    """Have no node wait for another that, with all before it, only computes.
+
+    Checks that are gone leave such edges behind, even between the inputs and constants.
+    """
+    ordered: set[str] = set()  # what has effects, and what comes after it
+    for node in graph.nodes:
+        node.input[:] = [t for t in node.input if not is_control(t) or producer(t) in ordered]
+        if not (node.op == "Placeholder" or is_pure(node)) or any(
+            producer(t) in ordered for t in node.input
+        ):
+            ordered.add(node.name)
 
 
 def _with_constants(function: Any) -> Any:
@@ -95,17 +112,20 @@ def _with_constants(function: Any) -> Any:
         ) from error
 
 
-CALLS = ("PartitionedCall/", "StatefulPartitionedCall/")
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 
-def _shorten(graph_def: Any) -> None:
-    """Name the nodes of a function that was called, and is inlined, as in the function itself."""
+def _shorten(graph_def: Any) -> dict[str, str]:
+    """Name the nodes of a function that was called, and is inlined, as in the function itself.
+
+    The result is the new names, by the old.
+    """
     taken = {node.name for node in graph_def.node}
     short: dict[str, str] = {}
     for node in graph_def.node:
         name = node.name
         for prefix in CALLS:
-            name = name.removeprefix(prefix)
+            name = name.removeprefix(f"{prefix}/")
         if name not in taken:
             taken.add(name)
             short[node.name] = name
@@ -113,6 +133,7 @@ def _shorten(graph_def: Any) -> None:
         node.name = short.get(node.name, node.name)
         node.attr.pop("_class", None)
         node.input[:] = [_renamed(t, short) for t in node.input]
+    return short
 
 
 def _renamed(tensor: str, short: Mapping[str, str]) -> str:
@@ -121,19 +142,35 @@ def _renamed(tensor: str, short: Mapping[str, str]) -> str:
 
 
 def _refuse_resources(graph_def: Any) -> None:
-    left = [
+    resources = {
         node.name
         for node in graph_def.node
         if node.op == "Placeholder" and node.attr["dtype"].type in RESOURCES
+    }
+    left = [
+        f"{node.op} {node.name}"
+        for node in _after_identities(graph_def.node, resources)
+        if node.op != "Identity"
     ]
-    if left:
-        raise _unhandled(left)
+    if resources:
+        raise unhandled(left)
+
+
+def _after_identities(nodes: Sequence[Any], names: set[str]) -> list[Any]:
+    """The nodes that read the nodes of these names, or an identity of one."""
+    found: list[Any] = []
+    while True:
+        readers = [n for n in nodes if any(producer(t) in names for t in n.input)]
+        if len(readers) == len(found):
+            return readers
+        found = readers
+        names = names | {n.name for n in readers if n.op == "Identity"}
 
 
 def _refuse_assignments(graph: Any) -> None:
     changing = changes(all_nodes(graph.as_graph_def()))
     if changing:
-        raise _unhandled(changing)
+        raise unhandled(changing)
 
 
 def changes(nodes: Iterable[Any]) -> list[str]:
@@ -144,7 +181,8 @@ def changes(nodes: Iterable[Any]) -> list[str]:
 CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign", "RngRead")
 
 
-def _unhandled(names: Sequence[str]) -> ResourceError:
+def unhandled(names: Sequence[str]) -> ResourceError:
+    """The error for resources, by name, that are no constants."""
     return ResourceError(
         f"tensorflow.neuron.trace: Found unhandled resource tensors: {', '.join(names)}; hash "
         "tables, and variables that the function changes, cannot be traced\n"
@@ -156,14 +194,29 @@ def _unhandled(names: Sequence[str]) -> ResourceError:
 RESHAPED = frozenset({"Const", "Placeholder", *STATELESS, *STATELESS.values()})
 
 
-def _keep_shapes(graph_def: Any, graph: Any) -> None:
+def _known_shapes(graph: Any, prefix: str = "") -> dict[str, list[Any]]:
+    """The shapes that a graph, and the functions that it calls, have for the outputs of each node.
+
+    Nodes of functions have the names that they get where their call is inlined.
+    """
+    known: dict[str, list[Any]] = {}
+    for operation in graph.get_operations():
+        name = prefix + operation.name
+        known[name] = [t.shape.as_proto() for t in operation.outputs]
+        if operation.type in CALLS:
+            called = graph._get_function(operation.get_attr("f").name)
+            if hasattr(called, "graph"):  # a function that was loaded has its shapes in its nodes
+                known |= _known_shapes(called.graph, f"{name}/")
+    return known
+
+
+def _keep_shapes(graph_def: Any, known: Mapping[str, list[Any]]) -> None:
     """Have nodes keep the shapes that the program gave them, and that no inference can find."""
-    known = {operation.name: operation for operation in graph.get_operations()}
     for node in graph_def.node:
         if node.name in known and node.op not in RESHAPED:
             shapes = node.attr["_output_shapes"].list.shape
             del shapes[:]
-            shapes.extend(t.shape.as_proto() for t in known[node.name].outputs)
+            shapes.extend(known[node.name])
 
 
 def _cleaned(

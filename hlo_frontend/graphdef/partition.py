@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from hlo_frontend.graphdef.graph import Graph, called_by, is_control, producer
 from hlo_frontend.graphdef.segments import cut
-from hlo_frontend.graphdef.support import is_supported
+from hlo_frontend.graphdef.support import is_supported, refusal
 
 # Nodes that a segment is not made for.
 LIGHT = frozenset({"Const", "Identity", "IdentityN", "NoOp", "Snapshot", "StopGradient"})
@@ -114,6 +114,29 @@ def compiles(graph: Graph, node: Any) -> bool:
     )
 
 
+def left_out(graph: Graph) -> dict[str, set[str]]:
+    """Why nodes that depend on an input cannot go to Neuron; for each reason, their operators."""
+    found: dict[str, set[str]] = {}
+    for node, fed in zip(graph.nodes, _fed(graph), strict=True):
+        if fed and node.op not in LIGHT and node.op != "Placeholder":
+            reason = _refusal(graph, node)
+            if reason is not None:
+                found.setdefault(reason, set()).add(node.op)
+    return found
+
+
+def _refusal(graph: Graph, node: Any) -> str | None:
+    types = [graph.types[t] for t in (*graph.read_by(node), *graph.ports[node.name])]
+    if any(t.dtype == tf.string for t in types):
+        return "text"
+    inner = [n for n in bodies(graph, node) if n.op not in ("NoOp", "Placeholder")]
+    for one in (node, *inner):
+        reason = refusal(one)
+        if reason is not None:
+            return reason if one is node else f"calls {one.op}: {reason}"
+    return None if _has_fixed_shapes(graph, node) else "a shape that is not known before it runs"
+
+
 def _peeled(graph: Graph, member: list[bool], free: Set[str]) -> list[bool]:
     """The members without those at the end of an edge that cannot leave a segment."""
     member = list(member)
@@ -186,6 +209,8 @@ def _free(graph: Graph, chosen: Set[str] | None) -> set[str]:
     free: set[str] = set()
     for node in graph.nodes:
         if node.op == "Const":
+            if node.input:  # it waits for what has effects
+                continue
             floating = graph.types[f"{node.name}:0"].dtype.is_floating
             if chosen is None or node.name in chosen or not floating:
                 free.add(node.name)

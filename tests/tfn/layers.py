@@ -1,12 +1,16 @@
-"""Every layer of `tf.keras.layers`, by name: argument sets, and what it is called with.
+"""Every layer class of `tf.keras.layers`, by name: argument sets, and what it is called with.
 
-A shape is that of a float input; `Ints` are integers below a bound.
+A shape is that of a float input; other inputs say what they hold.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
+
+import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -18,21 +22,72 @@ class Ints:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """An input of numbers from 0 to 255."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Words:
+    """An input of text."""
+
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Layer:
     """Argument sets of a layer, its inputs, and where it runs.
 
     `where` is `neuron` (nothing is left to TensorFlow), `cpu` (nothing can be compiled), `both`,
-    or `nothing` (in inference the layer hands its input on).
+    `nothing` (in inference the layer hands its input on), or `refused` (an error says why);
+    `legacy` is the same under legacy Keras where it differs.
     """
 
     inputs: tuple[Any, ...]
     arguments: tuple[dict[str, Any], ...] = ({},)
     where: str = "neuron"
-    listed: bool = False  # whether it takes a list of its inputs
+    legacy: str = ""
+    more: tuple[dict[str, Any], ...] = ()  # argument sets that only Keras 3 knows
+    make: Callable[..., Any] | None = None  # of the arguments, where they are not the layer's own
+    pack: Callable[[list[Any]], Any] | None = None  # the inputs as the layer takes them
+    call: dict[str, Any] = field(default_factory=dict)  # further arguments of the call
+
+    def place(self, keras: str) -> str:
+        return self.legacy if keras == "legacy" and self.legacy else self.where
 
 
-def _layer(*inputs: Any, **keywords: Any) -> Layer:
-    return Layer(inputs, **keywords)
+def _layer(*inputs: Any, listed: bool = False, **keywords: Any) -> Layer:
+    return Layer(inputs, **keywords, **({"pack": list} if listed else {}))
+
+
+def _augmentation(**arguments: Any) -> Layer:
+    """What draws, shifts or colours images at random while a model learns, and never else."""
+    return _layer(Pixels(IMAGE), arguments=(arguments,), where="nothing", call={"training": False})
+
+
+def _dense_features(layers: Any) -> Any:
+    return layers.DenseFeatures([tf.feature_column.numeric_column("a", shape=[3])])
+
+
+def _saved_layer(layers: Any) -> Any:
+    module = tf.Module()
+    module.run = tf.function(lambda x: tf.nn.relu(x) * 2)
+    serve = module.run.get_concrete_function(tf.TensorSpec([None, 6, 4]))
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures=serve)
+        return layers.TFSMLayer(folder, call_endpoint="serving_default")
+
+
+def _jax_layer(layers: Any) -> Any:
+    import jax.numpy as jnp
+
+    made = layers.JaxLayer(
+        call_fn=lambda params, inputs: jnp.maximum(inputs, 0) @ jnp.ones((4, 3)),
+        init_fn=lambda rng, inputs: {},
+    )
+    made(tf.zeros((2, 8, 4)))  # it cannot be built where a model is
+    return made
 
 
 LINE, IMAGE, BOX = (2, 8, 4), (2, 8, 8, 3), (2, 6, 6, 6, 2)
@@ -69,9 +124,15 @@ LAYERS: dict[str, Layer] = {
             {"activation": name}
             for name in (
                 *("relu", "sigmoid", "tanh", "softmax", "softplus", "softsign", "elu", "selu"),
-                *("gelu", "exponential", "hard_sigmoid", "silu", "relu6", "leaky_relu", "mish"),
-                *("log_softmax", "hard_silu", "celu", "glu", "log_sigmoid", "hard_tanh"),
-                *("soft_shrink", "hard_shrink", "tanh_shrink", "squareplus", "sparse_plus"),
+                *("gelu", "exponential", "hard_sigmoid", "mish"),
+            )
+        ),
+        more=tuple(
+            {"activation": name}
+            for name in (
+                *("silu", "relu6", "leaky_relu", "log_softmax", "hard_silu", "celu", "glu"),
+                *("log_sigmoid", "hard_tanh", "soft_shrink", "hard_shrink", "tanh_shrink"),
+                *("squareplus", "sparse_plus"),
             )
         ),
     ),
@@ -101,6 +162,9 @@ LAYERS: dict[str, Layer] = {
         ),
         where="both",
     ),
+    "CategoryEncoding one_hot": _layer(
+        Ints((4,), 5), arguments=({"num_tokens": 5, "output_mode": "one_hot"},), legacy="both"
+    ),
     "CenterCrop": _layer(IMAGE, arguments=({"height": 4, "width": 4},)),
     "Concatenate": _layer(LINE, LINE, arguments=({}, {"axis": 1}), listed=True),
     "Conv1D": _layer(LINE, arguments=(*CONVS, {**CONVS[0], "padding": "causal"})),
@@ -129,8 +193,12 @@ LAYERS: dict[str, Layer] = {
         LINE,
         arguments=(
             {"bin_boundaries": [-0.5, 0.0, 0.5]},
-            {"bin_boundaries": [0.0], "output_mode": "one_hot"},
+            {"bin_boundaries": [0.0]},
         ),
+        more=({"bin_boundaries": [0.0], "output_mode": "one_hot"},),
+    ),
+    "Discretization multi_hot": _layer(
+        (2, 4), arguments=({"bin_boundaries": [0.0], "output_mode": "multi_hot"},), where="both"
     ),
     "Dot": _layer(LINE, LINE, arguments=({"axes": 2}, {"axes": 1, "normalize": True}), listed=True),
     "Dropout": _layer(LINE, arguments=({"rate": 0.5},), where="nothing"),
@@ -164,7 +232,7 @@ LAYERS: dict[str, Layer] = {
     "Identity": _layer(LINE, where="nothing"),
     "LSTM": _layer(LINE, arguments=RECURRENT),
     "LayerNormalization": _layer(LINE, arguments=({}, {"axis": [1, 2]}, {"center": False})),
-    "LeakyReLU": _layer(LINE, arguments=({}, {"negative_slope": 0.1})),
+    "LeakyReLU": _layer(LINE, more=({"negative_slope": 0.1},)),
     "Masking": _layer(LINE),
     "MaxPooling1D": _layer(LINE, arguments=POOLS),
     "MaxPooling2D": _layer(IMAGE, arguments=POOLS),
@@ -226,33 +294,170 @@ LAYERS: dict[str, Layer] = {
     "ZeroPadding3D": _layer(BOX, arguments=({"padding": 1},)),
 }
 
-# Images are drawn, shifted or coloured at random while a model learns; else they are handed on.
-AUGMENTATIONS = (
-    *("AugMix", "AutoContrast", "CutMix", "Equalization", "MixUp", "RandAugment"),
-    *("RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast"),
-    *("RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur"),
-    *("RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization"),
-    *("RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear"),
-    *("RandomTranslation", "RandomZoom"),
-)
-
-# By reason: what has no forward of one tensor in inference, or is tested otherwise.
-ELSEWHERE = {
-    "another name of a layer": (
-        *(f"{g}{k}{n}D" for g in ("", "Global") for k in ("AvgPool", "MaxPool") for n in (1, 2, 3)),
-        *(f"Convolution{n}D{t}" for n in (1, 2, 3) for t in ("", "Transpose")),
-        *(f"SeparableConvolution{n}D" for n in (1, 2)),
+# What a layer is made of, where it is not of arguments.
+SEQUENCE = (2, 6, 4)
+LAYERS |= {
+    "Bidirectional": _layer(SEQUENCE, make=lambda L: L.Bidirectional(L.LSTM(3))),
+    "DenseFeatures": _layer((2, 3), make=_dense_features, pack=lambda given: {"a": given[0]}),
+    "GRUCell": _layer(SEQUENCE, make=lambda L: L.RNN(L.GRUCell(3))),
+    "LSTMCell": _layer(SEQUENCE, make=lambda L: L.RNN(L.LSTMCell(3), return_sequences=True)),
+    "Lambda": _layer(SEQUENCE, make=lambda L: L.Lambda(lambda x: x * 2)),
+    "Pipeline": _layer(SEQUENCE, make=lambda L: L.Pipeline([L.Rescaling(2.0), L.Rescaling(3.0)])),
+    "RNN": _layer(SEQUENCE, make=lambda L: L.RNN([L.SimpleRNNCell(3), L.GRUCell(2)])),
+    "SimpleRNNCell": _layer(SEQUENCE, make=lambda L: L.RNN(L.SimpleRNNCell(3))),
+    "SpectralNormalization": _layer(SEQUENCE, make=lambda L: L.SpectralNormalization(L.Dense(3))),
+    "StackedRNNCells": _layer(
+        SEQUENCE, make=lambda L: L.RNN(L.StackedRNNCells([L.LSTMCell(3), L.LSTMCell(2)]))
     ),
-    "not a layer, or the class of all layers": ("Input", "InputLayer", "InputSpec", "Layer"),
-    "wraps a layer, a cell or a function: in test_wrappers": (
-        *("Bidirectional", "GRUCell", "LSTMCell", "Lambda", "Pipeline", "RNN", "SimpleRNNCell"),
-        *("SpectralNormalization", "StackedRNNCells", "TimeDistributed", "Wrapper"),
-    ),
-    "reads text or looks a table up: in test_text": (
-        *("HashedCrossing", "Hashing", "IntegerLookup", "StringLookup", "TextVectorization"),
-    ),
-    "another framework's": ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),
-    "of bounding boxes": ("MaxNumBoundingBoxes",),
-    "draws in inference too": ("RandomCrop", "RandomHeight", "RandomWidth", "Solarization"),
-    "made for eager images": ("ContrastLimitedAdaptiveHistogramEqualization",),
+    "TFSMLayer": _layer(SEQUENCE, make=_saved_layer),
+    "TimeDistributed": _layer(SEQUENCE, make=lambda L: L.TimeDistributed(L.Dense(3))),
 }
+
+# What reads text stays on the CPU; what looks a table up is refused.
+TEXT, COLUMN = Words((("a b", "c"), ("d", "e f"))), Words((("a b",), ("c d",)))
+LAYERS |= {
+    "HashedCrossing": Layer(
+        (COLUMN, Ints((2, 1), 9)),
+        ({"num_bins": 5}, {"num_bins": 5, "output_mode": "one_hot"}),
+        "both",
+        pack=tuple,
+    ),
+    "Hashing": Layer((TEXT,), ({"num_bins": 7}, {"num_bins": 7, "salt": 3}), "cpu"),
+    "Hashing multi_hot": Layer((TEXT,), ({"num_bins": 7, "output_mode": "multi_hot"},), "both"),
+    "Hashing of numbers": Layer((Ints((2, 3), 900),), ({"num_bins": 7},), "cpu"),
+    "IntegerLookup": Layer((Ints((2, 3), 9),), ({"vocabulary": [1, 7]},), "refused"),
+    "StringLookup": Layer(
+        (TEXT,),
+        ({"vocabulary": ["c", "d"]}, {"vocabulary": ["c", "d"], "output_mode": "multi_hot"}),
+        "refused",
+    ),
+    "StringLookup invert": Layer(
+        (Ints((2, 3), 3),), ({"vocabulary": ["c", "d"], "invert": True},), "refused"
+    ),
+    "TextVectorization": Layer(
+        (COLUMN,), ({"vocabulary": ["a", "b"], "output_sequence_length": 4},), "refused"
+    ),
+}
+
+FACTOR = {"factor": 0.2}
+LAYERS |= {
+    "AugMix": _augmentation(),
+    "AutoContrast": Layer((Pixels(IMAGE),), call={"training": False}),
+    "ContrastLimitedAdaptiveHistogramEqualization": Layer(
+        (Pixels(IMAGE),), ({"tile_grid_size": (2, 2)},), call={"training": False}
+    ),
+    "CutMix": _augmentation(),
+    "Equalization": _augmentation(),
+    "MaxNumBoundingBoxes": Layer(
+        (Pixels(IMAGE), (2, 3, 4), (2, 3)),
+        ({"max_number": 4, "bounding_box_format": "xyxy"},),
+        pack=lambda given: {
+            "images": given[0],
+            "bounding_boxes": {"boxes": given[1], "labels": given[2]},
+        },
+    ),
+    "MixUp": _augmentation(),
+    "RandAugment": _augmentation(),
+    "RandomBrightness": _augmentation(**FACTOR),
+    "RandomColorDegeneration": _augmentation(**FACTOR),
+    "RandomColorJitter": _augmentation(),
+    "RandomContrast": _augmentation(**FACTOR),
+    "RandomCrop": Layer(  # legacy Keras chooses between what it draws and the middle in the graph
+        (Pixels(IMAGE),),
+        ({"height": 4, "width": 6}, {"height": 12, "width": 12}),
+        "nothing",
+        "refused",
+        call={"training": False},
+    ),
+    "RandomElasticTransform": _augmentation(),
+    "RandomErasing": _augmentation(),
+    "RandomFlip": _augmentation(),
+    "RandomGaussianBlur": _augmentation(),
+    "RandomGrayscale": _augmentation(),
+    "RandomHeight": _augmentation(**FACTOR),
+    "RandomHue": _augmentation(**FACTOR),
+    "RandomInvert": _augmentation(),
+    "RandomPerspective": _augmentation(),
+    "RandomPosterization": _augmentation(factor=4),
+    "RandomRotation": _augmentation(**FACTOR),
+    "RandomSaturation": _augmentation(**FACTOR),
+    "RandomSharpness": _augmentation(**FACTOR),
+    "RandomShear": _augmentation(),
+    "RandomTranslation": _augmentation(height_factor=0.2, width_factor=0.2),
+    "RandomWidth": _augmentation(**FACTOR),
+    "RandomZoom": _augmentation(height_factor=0.2),
+    "Solarization": _augmentation(),
+}
+
+LAYERS |= {
+    "JaxLayer": _layer((2, 8, 4), make=_jax_layer, where="cpu"),
+    "LocallyConnected1D": _layer(LINE, arguments=({"filters": 3, "kernel_size": 3},)),
+    "LocallyConnected2D": _layer(
+        IMAGE,
+        arguments=(
+            {"filters": 3, "kernel_size": 3},
+            {"filters": 3, "kernel_size": 3, "implementation": 2},
+        ),
+    ),
+    "LocallyConnected2D of sparse weights": _layer(
+        IMAGE, arguments=({"filters": 3, "kernel_size": 3, "implementation": 3},), where="both"
+    ),
+}
+
+# Other names of layers.
+ALIASES = {
+    **{
+        f"{g}{short}{n}D": f"{g}{full}{n}D"
+        for g in ("", "Global")
+        for short, full in (("AvgPool", "AveragePooling"), ("MaxPool", "MaxPooling"))
+        for n in (1, 2, 3)
+    },
+    **{f"Convolution{n}D{t}": f"Conv{n}D{t}" for n in (1, 2, 3) for t in ("", "Transpose")},
+    **{f"SeparableConvolution{n}D": f"SeparableConv{n}D" for n in (1, 2)},
+}
+
+# By reason: what has no forward in inference.
+NO_FORWARD = {
+    "a function that makes a tensor": ("Input",),
+    "describes an input": ("InputLayer", "InputSpec"),
+    "the class of other classes": ("AbstractRNNCell", "Layer", "Wrapper"),
+    "needs another framework than TensorFlow and JAX": ("FlaxLayer", "TorchModuleWrapper"),
+}
+
+# What one of the Kerases has alone.
+ONLY = {
+    "3": (
+        *(f"Adaptive{kind}Pooling{n}D" for kind in ("Average", "Max") for n in (1, 2, 3)),
+        *("AugMix", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix"),
+        *("Equalization", "FlaxLayer", "GroupQueryAttention", "JaxLayer", "MaxNumBoundingBoxes"),
+        *("MelSpectrogram", "MixUp", "Pipeline", "RMSNormalization", "RandAugment"),
+        *("RandomColorDegeneration", "RandomColorJitter", "RandomElasticTransform"),
+        *("RandomErasing", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert"),
+        *("RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness"),
+        *("RandomShear", "ReversibleEmbedding", "STFTSpectrogram", "Solarization", "TFSMLayer"),
+        "TorchModuleWrapper",
+    ),
+    "legacy": ("AbstractRNNCell", "DenseFeatures", "LocallyConnected1D", "LocallyConnected2D"),
+}
+
+
+def layer_class(name: str) -> str:
+    """The class of an entry, whose name may say more."""
+    return name.partition(" ")[0]
+
+
+def has(keras: str, name: str) -> bool:
+    """Whether a Keras has a layer of that name."""
+    return all(keras == one or layer_class(name) not in names for one, names in ONLY.items())
+
+
+def cases(keras: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The entry and the arguments of each case, by its name."""
+    return {
+        f"{name}-{number}": (name, arguments)
+        for name, layer in LAYERS.items()
+        if has(keras, name)
+        for number, arguments in enumerate(
+            (*layer.arguments, *(layer.more if keras == "3" else ()))
+        )
+    }

@@ -9,11 +9,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 START = "from hlo_frontend import aliases; aliases.install()\n"
+LEGACY = {"TF_USE_LEGACY_KERAS": "1"}
+# glibc keeps the memory that it frees: large weights come and go often.
+MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
 
-def run(program, *arguments, folder=None, **environment):
-    """What the program prints. `folder` is where it runs."""
-    done = subprocess.run(
+def start(program, *arguments, folder=None, **environment):
+    """Start a program. `folder` is where it runs."""
+    return subprocess.Popen(
         [sys.executable, "-c", START + program, *map(str, arguments)],
         cwd=folder,
         env={
@@ -23,9 +26,22 @@ def run(program, *arguments, folder=None, **environment):
             "CUDA_VISIBLE_DEVICES": "",
             **environment,
         },
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+
+def finish(process):
+    """What a program printed."""
+    try:
+        printed, errors = process.communicate(timeout=1800)
+    finally:
+        process.kill()
+    assert process.returncode == 0, printed + errors
+    return printed
+
+
+def run(program, *arguments, folder=None, **environment):
+    """Start a program, and wait for what it prints."""
+    return finish(start(program, *arguments, folder=folder, **environment))

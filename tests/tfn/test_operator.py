@@ -11,7 +11,7 @@ from tensorflow.python.framework import op_def_registry
 import tensorflow_neuron as tfn
 from hlo_frontend.graphdef.support import ALLOWLIST, _kernels, is_stateful
 from tensorflow_neuron import plugin
-from tests.tfn.judged import assert_equal, nodes_of, normal
+from tests.tfn.judged import nodes_of, normal
 
 X, W = normal(2, 3), normal(3, 4, seed=1)
 
@@ -124,16 +124,3 @@ def test_the_plugins_command(capsys):
     assert plugin.main(["path"]) == 0
     assert capsys.readouterr().out.endswith("libaws_neuron_plugin.so\n")
     assert plugin.main([]) == 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV3Small", "EfficientNetB0", "ConvNeXtTiny"])
-def test_applications(name, tmp_path):
-    model = getattr(tf.keras.applications, name)(weights=None, classifier_activation=None)
-    image = tf.random.stateless_uniform([1, 224, 224, 3], [1, 2]) * 255
-    made = tfn.trace(model, image)
-    assert made.on_neuron_ratio == 1
-    assert sorted(n.op for n in nodes_of(made)) == ["IdentityN", "NeuronOp", "Placeholder"]
-    assert_equal(model(image), made(image))
-    made.save(tmp_path / name)
-    assert_equal(model(image), tf.keras.models.load_model(tmp_path / name)(image))

@@ -81,14 +81,6 @@ def test_arrays_are_tensors():
     assert_equal(_multiply(X, Y), made(X.numpy(), Y.numpy()))
 
 
-def test_three_inputs_and_five_outputs():
-    def run(a, b, c):
-        return [a + b, tf.nn.relu(b @ c), a, tf.reduce_sum(c), tf.split(a * c, 3)[1]]
-
-    made = traced(run, (X, Y, normal(3, 3, seed=2)))
-    assert operators(made) == ["NeuronOp"]
-
-
 def _on_cpu(x):
     """Twice `x`, by an operator that no compiler has."""
     made = tf.numpy_function(lambda value: value * 2, [x], tf.float32)
@@ -106,15 +98,6 @@ def test_an_operator_in_the_middle_that_no_compiler_has():
     assert 0.5 < made.on_neuron_ratio < 1
 
 
-def test_a_diamond():
-    def run(x):
-        top = tf.nn.relu(x @ x)
-        left, right = _on_cpu(top), tf.sin(top) @ top
-        return left @ right, right
-
-    assert operators(traced(run, X)) == ["NeuronOp", "NeuronOp", "PyFunc"]
-
-
 def test_loops_and_conditions():
     def run(x):
         total = tf.zeros_like(x)
@@ -128,30 +111,6 @@ def test_loops_and_conditions():
 
     assert operators(traced(run, X)) == ["NeuronOp"]
     assert_equal(run(-X), tfn.trace(run, X)(-X))
-
-
-@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
-@pytest.mark.parametrize("unroll", [False, True])
-def test_recurrent_models(cell, unroll):
-    given = L.Input((5, 4), batch_size=2)
-    made = getattr(L, cell)(6, unroll=unroll, return_sequences=True)(given)
-    made = traced(K.Model(given, L.Dense(2)(made)), normal(2, 5, 4))
-    assert operators(made) == ["NeuronOp"]
-
-
-def _encoder(words=16, width=32):
-    given = L.Input((words,), dtype="int32")
-    embedded = L.Embedding(100, width)(given)
-    attended = L.LayerNormalization()(embedded + L.MultiHeadAttention(4, 8)(embedded, embedded))
-    wide = L.Dense(64, activation="gelu")(attended)
-    return K.Model(given, L.LayerNormalization()(attended + L.Dense(width)(wide)))
-
-
-def test_a_transformer_encoder():
-    words = tf.constant(np.random.default_rng(0).integers(0, 100, (2, 16)), tf.int32)
-    made = traced(_encoder(), words)
-    assert operators(made) == ["NeuronOp"]
-    assert made.on_neuron_ratio == 1
 
 
 def test_the_user_chooses():
@@ -285,6 +244,96 @@ def test_variables_that_change_what_is_computed_are_refused():
         tfn.trace(run, X)
 
 
+def test_state_that_the_outputs_need_is_refused():
+    given = L.Input((4, 3), batch_size=2)
+    with pytest.raises(TypeError, match=r"Found unhandled resource tensors: .*lstm"):
+        tfn.trace(K.Model(given, L.LSTM(3, stateful=True)(given)), normal(2, 4, 3))
+    weight = tf.Variable(X)
+
+    def run(x):
+        weight.assign(2 * weight)
+        return x @ weight
+
+    with pytest.raises(TypeError, match="Found unhandled resource tensors: Variable"):
+        tfn.trace(run, X)
+
+
+def test_state_that_the_outputs_do_not_need_is_left_out():
+    calls, layer = tf.Variable(0), L.BatchNormalization()
+
+    def run(x):
+        calls.assign_add(1)
+        return layer(x, training=True)
+
+    run(X)
+    assert operators(traced(run, X)) == ["NeuronOp"]
+    assert calls == 2  # the trace counted nothing
+
+
+def test_what_waits_for_effects_waits():
+    seen = []
+
+    def run(x):
+        with tf.control_dependencies([tf.numpy_function(lambda v: seen.append(v), [x], [])]):
+            weight = tf.constant(Y.numpy())
+        with tf.control_dependencies([x]):
+            one = tf.constant([1.0, 2.0, 3.0])
+        return x @ weight + one * 2
+
+    made = tfn.trace(run, X)
+    assert operators(made) == ["NeuronOp", "PyFunc"]
+    del seen[:]
+    assert_equal(X @ Y + tf.constant([2.0, 4.0, 6.0]), made(X))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["model", "function"])
+def test_a_recurrent_layer_in_a_function_keeps_its_shapes(wrap):
+    given = L.Input((5, 4), batch_size=2)
+    model = K.Model(given, L.GRU(3, return_sequences=True)(given))
+    assert operators(traced(wrap(model), normal(2, 5, 4))) == ["NeuronOp"]
+
+
+def test_what_is_left_out_is_logged_with_its_reason(caplog):
+    def run(text, x):
+        drawn = tf.random.stateless_uniform([3, 3], tf.cast(x[0, :2], tf.int32))
+        return tf.strings.length(text), drawn @ x, tf.unique(x[0])[0]
+
+    traced(run, (tf.constant(["ab"]), X))
+    assert "left to TensorFlow: StringLength\n  text" in caplog.text
+    assert "\n  draws random numbers" in caplog.text
+    assert "left to TensorFlow: Unique" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "kind"),
+    [
+        (lambda x: None, X, "NoneType"),
+        (lambda x: [], X, "nothing"),
+        (tf.sparse.from_dense, X, "SparseTensor"),
+        (tf.sparse.to_dense, tf.sparse.from_dense(X), "SparseTensor"),
+        (lambda x: x.to_tensor(), tf.ragged.constant([[1.0], [2.0, 3.0]]), "RaggedTensor"),
+        (lambda x: x, "text", "str"),
+    ],
+)
+def test_what_neither_goes_in_nor_out(function, given, kind):
+    with pytest.raises(TypeError, match=f"must be tensors, got {kind}"):
+        tfn.trace(function, given)
+
+
+def test_a_trace_that_fails_leaves_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("NEURON_CC_FLAGS", f"--workdir {tmp_path / 'made'}")
+
+    def choose(node):
+        raise RuntimeError("no choice")
+
+    with pytest.raises(RuntimeError, match="no choice"):
+        tfn.trace(_multiply, (X, Y), subgraph_builder_function=choose)
+    with pytest.raises(TypeError, match="must be tensors"):
+        tfn.trace(lambda x: None, X)
+    assert not (tmp_path / "made").exists()
+
+
 def test_unknown_dimensions_are_refused():
     with pytest.raises(ValueError, match=r"every dimension .* must be known, got \(None, 3\)"):
         tfn.trace(_multiply, (tf.TensorSpec([None, 3]), tf.TensorSpec([3, 3])))
@@ -308,6 +357,32 @@ def test_other_shapes_are_refused():
         match=r"compiled for the shape \[1,3\], got \[2,3\]; try: NEURON_CC_FLAGS=--dynamic-batch",
     ):
         made(normal(2, 3))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 4), (2, 3, 1)])
+def test_other_shapes_are_refused_inside_functions_too(shape):
+    made = tfn.trace(_dense_model(), normal(2, 3))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"compiled for the shape \[2,3\]"):
+        tf.function(lambda x: made(x), autograph=False)(normal(*shape))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"compiled for the shape \[2,3\]"):
+        made.predict(normal(*shape).numpy(), verbose=0)
+
+
+def test_other_element_types_are_refused():
+    made = tfn.trace(_dense_model(), normal(2, 3))
+    with pytest.raises(ValueError, match="requested dtype float32 for Tensor with dtype int32"):
+        made(tf.ones([2, 3], tf.int32))
+
+
+def test_any_batch_in_functions_and_predictions(monkeypatch):
+    monkeypatch.setenv("NEURON_CC_FLAGS", "--dynamic-batch-size")
+    model = _dense_model()
+    made = tfn.trace(model, normal(2, 3))
+    x = normal(5, 3)
+    assert_equal(model(x), tf.function(lambda x: made(x), autograph=False)(x))
+    assert_equal(model(x).numpy(), made.predict(x.numpy(), verbose=0))
+    data = tf.data.Dataset.from_tensor_slices(x).batch(3).map(made)
+    assert_equal(model(x), tf.concat(list(data), 0))
 
 
 def test_a_shape_that_is_not_the_examples_follows_the_function():
