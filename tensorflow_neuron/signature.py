@@ -24,6 +24,7 @@ class Traced:
     function: Any  # ConcreteFunction
     inputs: tuple[tf.TensorSpec, ...]
     keywords: tuple[str, ...]  # of inputs that were given in a dict, in the order of the inputs
+    examples: tuple[Any, ...]  # a tensor, or a TensorSpec, for each input
 
 
 def concrete_function(func: Callable[..., Any], example_inputs: Any) -> Traced:
@@ -50,7 +51,7 @@ def concrete_function(func: Callable[..., Any], example_inputs: Any) -> Traced:
     made = tf.function(traced, input_signature=specs, autograph=False).get_concrete_function()
     if changes(made.graph.as_graph_def().node):
         made = _without_effects(traced, specs)
-    return Traced(made, specs, keywords)
+    return Traced(made, specs, keywords, tuple(flat))
 
 
 def _without_effects(function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> Any:
