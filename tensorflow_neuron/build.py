@@ -48,7 +48,9 @@ def trace_function(
     compiled = compile_segments(graph, flags, chosen, workdir)
     refuse_large(sum(len(c.neff) for c in compiled), "the compiled model")
     made = assemble(graph, compiled)
-    workdir.write_graph("graph_def_fused.pb", assemble(graph, [c.without_neff() for c in compiled]))
+    if flags.workdir is not None:
+        before = assemble(graph, [c.without_neff() for c in compiled])
+        workdir.write_graph("graph_def_fused.pb", before)
     workdir.write_graph("graph_def_fused_optimized.pb", made)
     ratio = on_neuron_ratio(frozen, made, compiled)
     if ratio < FEW:

@@ -82,8 +82,8 @@ def refuse_large(size: int, what: str) -> None:
     """Raise TooLargeError for bytes that no protocol buffer holds."""
     if size >= LIMIT:
         raise TooLargeError(
-            f"tensorflow.neuron.trace: {what} must be smaller than {LIMIT} bytes, the most that a "
-            f"protocol buffer holds, got {size}\n  try: NEURON_CC_FLAGS=--extract-weights"
+            f"tensorflow.neuron.trace: {what} must be smaller than 2 GB, got {size} bytes in one "
+            "protocol buffer\n  try: NEURON_CC_FLAGS=--extract-weights"
         )
 
 

@@ -6,11 +6,13 @@ import tensorflow as tf
 from tensorflow.compiler.xla.service import hlo_pb2
 
 import tensorflow_neuron as tfn
+from hlo_frontend.graphdef import freeze
 from hlo_frontend.hlo.proto import read_module
 from hlo_frontend.hlo.proto_shape import read_literal
 from hlo_frontend.hlo.schema import MESSAGES
 from neff.container import read_neff
 from neff.errors import OptionError
+from tensorflow_neuron import build
 from tensorflow_neuron.flags import Flags, parse_flags
 from tests.tfn.judged import WHOLE, assert_equal, nodes_of, normal, operators, traced
 from tests.xla_judge import run_hlo
@@ -154,6 +156,42 @@ def test_extract_weights(flags, tmp_path, flag, target):
     assert model.on_neuron_ratio == 1
     model.save(tmp_path / "model")
     assert_equal(original(words), tf.keras.models.load_model(tmp_path / "model")(words))
+
+
+def test_a_model_beyond_what_a_protocol_buffer_holds(flags, tmp_path, monkeypatch):
+    """With a limit that is small enough to be reached here."""
+    monkeypatch.setattr(freeze, "LIMIT", 4000)
+    model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(400)])
+    flags(f"--workdir {tmp_path / 'work'}")
+    with pytest.raises(
+        freeze.TooLargeError,
+        match=r"weights must be smaller than 2 GB, got 6400 bytes .*\n  try: .*--extract-weights",
+    ):
+        tfn.trace(model, X)
+    assert not list((tmp_path / "work").iterdir())
+    flags("--extract-weights inf2.xlarge")
+    traced(model, X).save(tmp_path / "model")
+    assert (tmp_path / "model" / "saved_model.pb").stat().st_size < 20_000
+    assert_equal(model(X), tf.keras.models.load_model(tmp_path / "model")(X))
+
+
+def test_a_compiled_model_beyond_what_a_protocol_buffer_holds(monkeypatch):
+    weight = normal(3, 400)
+    monkeypatch.setattr(freeze, "LIMIT", 4000)
+    with pytest.raises(freeze.TooLargeError, match="the compiled model must be smaller than 2 GB"):
+        tfn.trace(lambda x: x @ weight, X)
+
+
+@pytest.mark.parametrize("most", [4000, 1 << 32])
+def test_extracted_weights_have_a_limit(flags, monkeypatch, most):
+    monkeypatch.setattr(build, "MOST_EXTRACTED", most)
+    flags("--extract-weights")
+    model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(400)])
+    if most > 6400:
+        traced(model, X)
+        return
+    with pytest.raises(ValueError, match="total model size including weights is 6400 bytes"):
+        tfn.trace(model, X)
 
 
 def test_extract_weights_does_not_combine():
