@@ -114,11 +114,6 @@ def _check(module: HloModule, segment: Segment, flags: Flags) -> None:
     if not found:
         return
     computations = {c.name: c for c in module.computations}
-    named = frozenset(
-        computations[r.computation].instructions[r.position].metadata.op_name.split("/")[0]
-        for r in found
-        if r.computation
-    )
     by_instruction = {
         computations[r.computation].instructions[r.position].metadata.op_name
         for r in found
@@ -129,7 +124,6 @@ def _check(module: HloModule, segment: Segment, flags: Flags) -> None:
         for name in segment.names
         if any(o == name or o.startswith(f"{name}/") for o in by_instruction)
     )
-    del named
     raise RefusedNodesError("\n  ".join(str(r) for r in found[:1]), nodes)
 
 

@@ -13,7 +13,7 @@ from hlo_frontend.hlo.schema import MESSAGES
 from neff.container import read_neff
 from neff.errors import OptionError
 from tensorflow_neuron import build
-from tensorflow_neuron.flags import Flags, parse_flags
+from tensorflow_neuron.flags import FP32_CASTS, Flags, parse_flags
 from tests.tfn.judged import WHOLE, assert_equal, nodes_of, normal, operators, traced
 from tests.xla_judge import run_hlo
 
@@ -265,6 +265,14 @@ def test_an_instance_type_is_a_target(text, target):
 def test_an_instance_type_beside_another_target():
     with pytest.raises(OptionError, match="for trn1 and --target=inf2 must name one kind"):
         parse_flags("--extract-weights trn1.2xlarge --target inf2")
+
+
+@pytest.mark.parametrize("name", sorted(FP32_CASTS))
+@pytest.mark.parametrize("flag", ["--fp32-cast {}", "--fp32-cast={}"])
+def test_casts(name, flag):
+    where, _, kind = name.partition("-")
+    options = parse_flags(flag.format(name)).options
+    assert (options.auto_cast, options.auto_cast_type) == (where, kind or "bf16")
 
 
 def test_a_flag_that_nobody_knows_ends_the_trace(flags):
