@@ -161,17 +161,17 @@ def test_extract_weights(flags, tmp_path, flag, target):
 def test_a_model_beyond_what_a_protocol_buffer_holds(flags, tmp_path, monkeypatch):
     """With a limit that is small enough to be reached here."""
     monkeypatch.setattr(freeze, "LIMIT", 4000)
-    model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(400)])
+    model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(4000)])
     flags(f"--workdir {tmp_path / 'work'}")
     with pytest.raises(
         freeze.TooLargeError,
-        match=r"weights must be smaller than 2 GB, got 6400 bytes .*\n  try: .*--extract-weights",
+        match=r"weights must be smaller than 2 GB, got 64000 bytes .*\n  try: .*--extract-weights",
     ):
         tfn.trace(model, X)
     assert not list((tmp_path / "work").iterdir())
     flags("--extract-weights inf2.xlarge")
     traced(model, X).save(tmp_path / "model")
-    assert (tmp_path / "model" / "saved_model.pb").stat().st_size < 20_000
+    assert (tmp_path / "model" / "saved_model.pb").stat().st_size < 40_000  # without the weights
     assert_equal(model(X), tf.keras.models.load_model(tmp_path / "model")(X))
 
 
