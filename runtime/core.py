@@ -20,7 +20,7 @@ from runtime.reservation import Holder, Reservation, directory, holders
 from runtime.settings import is_set, number, setting, switched_on
 from runtime.status import NeuronRuntimeError, Status
 from runtime.version import RUNTIME_VERSION
-from runtime.visible import Request, request
+from runtime.visible import Request, cores_of_groups, request
 
 GIB = 1 << 30
 SHOWN = 120  # characters of a command in an error
@@ -78,9 +78,8 @@ class Machine:
 
     def __init__(self, target: str = "") -> None:
         self.layout = layout(target)
-        asked = request(
-            setting("NEURON_RT_VISIBLE_CORES"), setting("NEURON_RT_NUM_CORES"), self.layout.cores
-        )
+        wanted = setting("NEURON_RT_NUM_CORES") or _number_of_groups()
+        asked = request(setting("NEURON_RT_VISIBLE_CORES"), wanted, self.layout.cores)
         exclusive = setting("NEURON_EMULATOR_EXCLUSIVE_CORES") == "always" or asked.exclusive
         faults.read_environment()  # before anything is held: it may raise
         _answer_settings_without_effect()
@@ -199,12 +198,23 @@ class Machine:
         self._reservation.abandon()
 
 
+def _number_of_groups() -> str:
+    """What NEURONCORE_GROUP_SIZES, which came before NEURON_RT_NUM_CORES, asks for; "" if unset."""
+    name = "NEURONCORE_GROUP_SIZES"
+    if not is_set(name):
+        return ""
+    log(Level.WARNING, "NRT", "nrt_init", f"{name} is deprecated; use NEURON_RT_NUM_CORES")
+    return str(cores_of_groups(setting(name)))
+
+
 def _answer_settings_without_effect() -> None:
     """Refuse their unknown values, and say what a user may expect of them in vain."""
     switched_on("NEURON_RT_MULTI_INSTANCE_SHARED_WEIGHTS")
     name = "NEURON_RT_ASYNC_EXEC_MAX_INFLIGHT_REQUESTS"
     if number(name):
         log(Level.WARNING, "NRT", "nrt_init", f"{name} has no effect: executions are synchronous")
+    if is_set("NEURON_PROFILE"):
+        log(Level.WARNING, "NRT", "nrt_init", "NEURON_PROFILE has no effect: nothing is profiled")
 
 
 def _this_process(cores: tuple[int, ...], exclusive: bool) -> Holder:

@@ -135,6 +135,20 @@ SETTINGS: dict[str, Setting] = {
             "How many free NeuronCores this process takes, exclusively; 0 is all.",
         ),
         Setting(
+            "NEURONCORE_GROUP_SIZES",
+            "",
+            (),
+            "Deprecated: sizes of groups of NeuronCores (`1,2`, `[2,2]`, `1x4`), whose sum counts "
+            "as `NEURON_RT_NUM_CORES` where that is not set; answered with a warning.",
+        ),
+        Setting(
+            "NEURON_PROFILE",
+            "",
+            (),
+            "Where AWS's runtime writes profiles of executions; answered with a warning: none are "
+            "made.",
+        ),
+        Setting(
             "NEURON_RT_EXEC_TIMEOUT",
             "",
             (),

@@ -135,7 +135,9 @@ def load(neff: memoryview, copies: int, group: int, wanted: int) -> Handle:
     next in turn on.
     """
     refuse_child("nrt_load")
-    return Handle(load_file(read(neff), _cores(copies, group, wanted)))
+    file = read(neff)
+    machine(file.program.target)  # where none was asked for, one that runs it
+    return Handle(load_file(file, _cores(copies, group, wanted)))
 
 
 def _cores(copies: int, group: int, wanted: int) -> Sequence[NeuronCore]:

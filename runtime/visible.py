@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runtime.status import NeuronRuntimeError, Status
 
 _PART = re.compile(r"(\d+)(?:-(\d+))?")
+_GROUPS = re.compile(r"(\d+)(?:x(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,22 @@ def parse_visible_cores(text: str) -> range:
     if cores != list(range(cores[0], cores[0] + len(cores))):
         raise _invalid(f"NEURON_RT_VISIBLE_CORES must be contiguous and increasing, got {text!r}")
     return range(cores[0], cores[-1] + 1)
+
+
+def cores_of_groups(text: str) -> int:
+    """How many cores NEURONCORE_GROUP_SIZES names: `2,2`, `[2,2]`, `2x2` are four, in two groups.
+
+    Raises NeuronRuntimeError (NRT_INVALID) for text that is none.
+    """
+    parts = [part.strip() for part in text.strip().removeprefix("[").removesuffix("]").split(",")]
+    matches = [_GROUPS.fullmatch(part) for part in parts]
+    found = [int(m[1]) * int(m[2] or 1) for m in matches if m]
+    if len(found) < len(parts) or 0 in found:
+        raise _invalid(
+            "NEURONCORE_GROUP_SIZES must be sizes of groups of NeuronCores (such as 1,2 or [2,2] "
+            f"or 1x4), got {text!r}"
+        )
+    return sum(found)
 
 
 def _invalid(detail: str) -> NeuronRuntimeError:

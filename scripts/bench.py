@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from runtime.settings import setting
-from scripts import bench_growth, bench_peers, bench_report, bench_stages
+from scripts import bench_growth, bench_peers, bench_report, bench_stages, bench_tensorflow
 
 Rows = list[tuple[str, str, str]]  # what, figure, goal
 DOCUMENT = Path(__file__).parents[1] / "docs" / "bench.md"
@@ -382,6 +382,7 @@ def main() -> int:
     parser.add_argument("--peers", action="store_true", help="our speed against that of others")
     parser.add_argument("--stages", action="store_true", help="time and memory to build and load")
     parser.add_argument("--growth", action="store_true", help="over depth and batch of BERT")
+    parser.add_argument("--tensorflow", action="store_true", help="what tensorflow.neuron promises")
     parser.add_argument("--show", action="store_true", help="what was measured before")
     default = Path(setting("XDG_CACHE_HOME") or Path.home() / ".cache")
     default = default / "neuron-emulator" / "bench.json"
@@ -390,6 +391,9 @@ def main() -> int:
     given = parser.parse_args()
     if given.only:
         print(json.dumps(BENCHMARKS[given.only]()))
+        return 0
+    if given.tensorflow:
+        bench_tensorflow.main(given.write, Console())
         return 0
     parts = {"peers": bench_peers.main, "stages": bench_stages.main, "growth": bench_growth.main}
     asked = [name for name in parts if getattr(given, name)]

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.eager import wrap_function
 
 from hlo_frontend.graphdef.assemble import Compiled, assemble
 from hlo_frontend.graphdef.fold import fold_shapes
-from hlo_frontend.graphdef.freeze import Frozen, freeze
+from hlo_frontend.graphdef.freeze import Frozen, freeze, refuse_large
 from hlo_frontend.graphdef.graph import Graph
 from hlo_frontend.graphdef.lift import read_again
 from tensorflow_neuron.flags import Flags, read_flags
+from tensorflow_neuron.function import graph_function
 from tensorflow_neuron.model import neuron_model
 from tensorflow_neuron.segment import compile_segments
 from tensorflow_neuron.signature import Traced, concrete_function
+from tensorflow_neuron.snapshot import Example
 from tensorflow_neuron.workdir import Workdir
 
 logger = logging.getLogger("Neuron")
@@ -33,7 +35,7 @@ def trace_function(
         logger.warning("%s does not seem to have any input; returning an uncompiled callable", func)
         return func
     traced = concrete_function(func, example_inputs)
-    frozen = freeze(traced.function, lifted=flags.extract_weights is not None)
+    frozen = freeze(traced.function, lifted=flags.extract_weights)
     _check_size(frozen, flags)
     graph = frozen.graph
     chosen = None if choose is None else _chosen(graph, choose)
@@ -41,9 +43,14 @@ def trace_function(
     workdir.make()
     workdir.write_graph("graph_def_shaped.pb", graph.graph_def())
     graph = fold_shapes(graph)
+    example = Example(graph, (*traced.examples, *frozen.variables.values()))
+    workdir = replace(workdir, example=example)
     compiled = compile_segments(graph, flags, chosen, workdir)
+    refuse_large(sum(len(c.neff) for c in compiled), "the compiled model")
     made = assemble(graph, compiled)
-    workdir.write_graph("graph_def_fused.pb", assemble(graph, [c.without_neff() for c in compiled]))
+    if flags.workdir is not None:
+        before = assemble(graph, [c.without_neff() for c in compiled])
+        workdir.write_graph("graph_def_fused.pb", before)
     workdir.write_graph("graph_def_fused_optimized.pb", made)
     ratio = on_neuron_ratio(frozen, made, compiled)
     if ratio < FEW:
@@ -81,7 +88,7 @@ MOST_EXTRACTED = 4 << 30  # bytes
 
 
 def _check_size(frozen: Frozen, flags: Flags) -> None:
-    if flags.extract_weights is None:
+    if not flags.extract_weights:
         return
     size = sum(v.dtype.size * v.shape.num_elements() for v in frozen.variables.values())
     if size >= MOST_EXTRACTED:
@@ -101,4 +108,4 @@ def _function(made: Any, frozen: Frozen, traced: Traced) -> Any:
     inputs = list(frozen.graph.inputs[: len(traced.inputs)])
     handles = read_again(made, list(frozen.variables))
     captures = {handles[n]: v.handle for n, v in frozen.variables.items() if n in handles}
-    return wrap_function.function_from_graph_def(made, inputs, outputs, captures or None)
+    return graph_function(made, inputs, outputs, captures)

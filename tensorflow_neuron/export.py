@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.eager import wrap_function
 
 from hlo_frontend.graphdef.lift import read_again
+from tensorflow_neuron.function import graph_function
 
 SIGNATURE = "serving_default"
 
@@ -36,9 +36,7 @@ def export_portable(model: Any, folder: str | os.PathLike[str]) -> None:
     given = len(function.inputs) - len(function.captured_inputs)
     inputs = [tensor.name for tensor in function.inputs[:given]]
     module.weights = list(variables.values())
-    module.function = wrap_function.function_from_graph_def(
-        graph_def, inputs, names, captures or None
-    )
+    module.function = graph_function(graph_def, inputs, names, captures)
     specs = [tf.TensorSpec(t.shape, t.dtype, t.op.name) for t in function.inputs[:given]]
     keys = sorted(model.signature().structured_outputs)
     module.serving = tf.function(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,11 @@ from neff.options import CompileOptions, parse_options
 from runtime.hardware import INSTANCES
 from runtime.settings import setting
 
-EXTRACT_DEFAULT = "inf1.2xlarge"
 EXTRACT_INSTANCES = (
     *("inf1.xlarge", "inf1.2xlarge", "inf1.6xlarge", "inf1.24xlarge"),
     *("trn1.2xlarge", "trn1.32xlarge"),
     *("inf2.xlarge", "inf2.8xlarge", "inf2.24xlarge", "inf2.48xlarge"),
 )
-VERBOSITY = ("debug", "info", "warning", "error", "critical")
 # neuron-cc's word for what to compute in fewer bits, as neuronx-cc spells it.
 FP32_CASTS: dict[str, tuple[str, ...]] = {
     "all": ("--auto-cast=all", "--auto-cast-type=bf16"),
@@ -36,9 +34,8 @@ class Flags:
 
     workdir: Path | None = None
     dynamic_batch_size: bool = False
-    extract_weights: str | None = None  # the instance type that is compiled for
+    extract_weights: bool = False
     pipeline_cores: int = 1
-    verbose: str | None = None
     options: CompileOptions = field(default_factory=CompileOptions)
     words: tuple[str, ...] = ()  # the compiler's own
 
@@ -61,7 +58,22 @@ def parse_flags(text: str) -> Flags:
                 "tensorflow.neuron.trace: --extract-weights does not work in combination with "
                 "--neuroncore-pipeline-cores and --dynamic-batch-size"
             )
-    return Flags(**flags, options=parse_options(split.words), words=tuple(split.words))
+    options = parse_options(split.words)
+    if split.target:
+        options = replace(options, target=_same_target(split))
+    return Flags(**flags, options=options, words=tuple(split.words))
+
+
+def _same_target(split: _Split) -> str:
+    """The target of the instance type, which `--target` must not contradict."""
+    asked = [w for w in split.words if w.partition("=")[0] == "--target"]
+    target = parse_options(split.words).target
+    if asked and target != split.target:
+        raise OptionError(
+            f"NEURON_CC_FLAGS: --extract-weights for {split.target} and --target={target} "
+            "must name one kind of NeuronCore"
+        )
+    return split.target
 
 
 class _Split:
@@ -76,6 +88,7 @@ class _Split:
             ) from None
         self.found: dict[str, Any] = {}
         self.words: list[str] = []
+        self.target = ""  # of the instance type that --extract-weights names
 
     def take(self) -> None:
         word = self.left.popleft()
@@ -83,7 +96,8 @@ class _Split:
         if flag == "--dynamic-batch-size":
             self.found["dynamic_batch_size"] = True
         elif flag == "--extract-weights":
-            self.found["extract_weights"] = self._instance(value if equals else None)
+            self.found["extract_weights"] = True
+            self._instance(value if equals else None)
         elif flag == "--workdir":
             self.found["workdir"] = Path(self._value(flag, equals, value))
         elif flag == "--neuroncore-pipeline-cores":
@@ -116,9 +130,11 @@ class _Split:
             )
         return int(value)
 
-    def _instance(self, value: str | None) -> str:
+    def _instance(self, value: str | None) -> None:
         """The flag stands alone, or an instance type follows."""
-        if value is None:
-            follows = bool(self.left) and not self.left[0].startswith("-")
-            value = self.left.popleft() if follows else EXTRACT_DEFAULT
-        return self._choice("--extract-weights", value, EXTRACT_INSTANCES)
+        follows = bool(self.left) and not self.left[0].startswith("-")
+        if value is None and follows:
+            value = self.left.popleft()
+        if value is not None:
+            instance = self._choice("--extract-weights", value, EXTRACT_INSTANCES)
+            self.target = instance.partition(".")[0]

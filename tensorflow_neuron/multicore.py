@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.eager import wrap_function
 
 MULTICORE = "_automatic_multicore"  # the attribute of NeuronOp
 
@@ -18,6 +17,7 @@ def auto_multicore(model: Any, example_inputs: Any, num_cores: int = 1) -> Any:
     Raises ValueError for what was not traced. Whether the cores are there is seen at the first
     call. Source: AWS Neuron documentation, TensorFlow 2.x auto multicore replication.
     """
+    from tensorflow_neuron.function import graph_function
     from tensorflow_neuron.model import neuron_model
 
     function = getattr(model, "aws_neuron_function", None)
@@ -27,12 +27,22 @@ def auto_multicore(model: Any, example_inputs: Any, num_cores: int = 1) -> Any:
     for node in graph_def.node:
         if node.op == "NeuronOp":
             node.attr[MULTICORE].i = num_cores
-    inputs = [tensor.name for tensor in function.inputs]
     names = [tensor.name for tensor in function.outputs]
     outputs = tf.nest.pack_sequence_as(function.structured_outputs, names)
-    made = wrap_function.function_from_graph_def(graph_def, inputs, outputs)
+    captures = {inner.op.name: outer for outer, inner in function.graph.captures}
+    given = len(function.inputs) - len(captures)
+    inputs = [tensor.name for tensor in function.inputs[:given]]
+    made = graph_function(graph_def, inputs, outputs, captures)
     ratio = getattr(model, "on_neuron_ratio", None)
-    return neuron_model(made, ratio, example_inputs)
+    weights = getattr(model, "_ordered_weights", None) or ()
+    return neuron_model(made, ratio, example_inputs, tuple(weights))
+
+
+def _examples(function: Any) -> tuple[tf.Tensor, ...]:
+    """A tensor for each input; any size where the model takes any."""
+    given = function.inputs[: len(function.inputs) - len(function.captured_inputs)]
+    sizes = [[1 if size is None else size for size in t.shape] for t in given]
+    return tuple(tf.zeros(s, t.dtype) for s, t in zip(sizes, given, strict=True))
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -50,6 +60,6 @@ def main(words: Sequence[str] | None = None) -> int:
     loaded = tf.saved_model.load(given.model_dir)
     if not hasattr(loaded, "aws_neuron_function"):
         parser.error(f"{given.model_dir} must hold a model of tensorflow.neuron.trace")
-    specs = [tf.zeros(t.shape, t.dtype) for t in loaded.aws_neuron_function.inputs]
-    auto_multicore(loaded, tuple(specs), given.num_cores).save(given.new_model_dir)
+    examples = _examples(loaded.aws_neuron_function)
+    auto_multicore(loaded, examples, given.num_cores).save(given.new_model_dir)
     return 0

@@ -97,7 +97,7 @@ def _compile(
         )
     except CompileError as error:
         raise RefusedNodesError(str(error), frozenset()) from error
-    workdir.write_segment(name, captured, compiled)
+    workdir.write_segment(name, segment, captured, compiled)
     return Compiled(
         segment,
         compiled.neff.tobytes(),

@@ -25,6 +25,7 @@ class Traced:
     function: Any  # ConcreteFunction
     inputs: tuple[tf.TensorSpec, ...]
     keywords: tuple[str, ...]  # of inputs that were given in a dict, in the order of the inputs
+    examples: tuple[Any, ...]  # a tensor, or a TensorSpec, for each input
 
 
 def concrete_function(func: Callable[..., Any], example_inputs: Any) -> Traced:
@@ -52,7 +53,7 @@ def concrete_function(func: Callable[..., Any], example_inputs: Any) -> Traced:
     _check_outputs(made.structured_outputs)
     if changes(made.graph.as_graph_def().node):
         made = _without_effects(made, traced, specs)
-    return Traced(made, specs, keywords)
+    return Traced(made, specs, keywords, tuple(flat))
 
 
 def _check_outputs(outputs: Any) -> None:

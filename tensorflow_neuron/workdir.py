@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tensorflow.compiler.xla.service import hlo_pb2
-
 from hlo_frontend.graphdef.extract import SegmentCapture
+from hlo_frontend.graphdef.partition import Segment
 from hlo_frontend.hlo.proto import write_module
 from neff.compile import Compiled
 from neff.files import write_atomically
+from tensorflow_neuron.snapshot import Example, snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Workdir:
 
     folder: Path | None
     words: tuple[str, ...] = ()  # the compiler's options
+    example: Example | None = None
 
     def make(self) -> None:
         """Make the folder. Raises OSError where that cannot be."""
@@ -32,16 +33,17 @@ class Workdir:
         if self.folder is not None:
             write_atomically(self.folder / name, graph_def.SerializeToString(deterministic=True))
 
-    def write_segment(self, name: str, captured: SegmentCapture, compiled: Compiled) -> None:
+    def write_segment(
+        self, name: str, segment: Segment, captured: SegmentCapture, compiled: Compiled
+    ) -> None:
         """Write the module and the NEFF of a segment, and what the compiler said."""
         if self.folder is None:
             return
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "hlo_module.pb", write_module(captured.module))
-        snapshot = hlo_pb2.HloSnapshot()
-        snapshot.hlo.hlo_module.ParseFromString(write_module(captured.module))
-        write_atomically(folder / "hlo_snapshot_opt.pb", snapshot.SerializeToString())
+        made = snapshot(captured, segment, self.example)
+        write_atomically(folder / "hlo_snapshot_opt.pb", made)
         write_atomically(folder / "hlo_module.neff", compiled.neff.data)
         command = ["neuronx-cc", "compile", "--framework=XLA", "hlo_module.pb"]
         line = shlex.join([*command, "--output=hlo_module.neff", *self.words])

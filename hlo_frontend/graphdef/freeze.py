@@ -95,20 +95,31 @@ def _drop_idle_waits(graph: Graph) -> None:
             ordered.add(node.name)
 
 
+def refuse_large(size: int, what: str) -> None:
+    """Raise TooLargeError for bytes that no protocol buffer holds."""
+    if size >= LIMIT:
+        raise TooLargeError(
+            f"tensorflow.neuron.trace: {what} must be smaller than 2 GB, got {size} bytes in one "
+            "protocol buffer\n  try: NEURON_CC_FLAGS=--extract-weights"
+        )
+
+
 def _with_constants(function: Any) -> Any:
     """The GraphDef of a function with its variables as constants."""
+    size = sum(v.dtype.size * v.shape.num_elements() for v in function.graph.variables)
+    refuse_large(size, "a model's weights")
     try:
         frozen = convert_to_constants.convert_variables_to_constants_v2(
             function, lower_control_flow=False, aggressive_inlining=True
         )
         return frozen.graph.as_graph_def()
     except (ValueError, DecodeError) as error:
-        size = sum(v.dtype.size * v.shape.num_elements() for v in function.graph.variables)
-        if size < LIMIT:
+        if size < LIMIT // 2:
             raise
         raise TooLargeError(
-            "tensorflow.neuron.trace: with its weights the graph must be smaller than 2 GB, got "
-            f"{size} bytes of variables\n  try: NEURON_CC_FLAGS=--extract-weights"
+            "tensorflow.neuron.trace: with its weights as constants a graph must fit in a protocol "
+            f"buffer of 2 GB, got {size} bytes of variables beside its other constants: {error}\n"
+            "  try: NEURON_CC_FLAGS=--extract-weights"
         ) from error
 
 

@@ -80,6 +80,15 @@ class Graph:
             found[producer(tensor)].append(tensor)
         return found
 
+    @cached_property
+    def readers(self) -> dict[str, set[str]]:
+        """The names of the nodes that read each tensor that is read."""
+        found: dict[str, set[str]] = {}
+        for node in self.nodes:
+            for tensor in self.read_by(node):
+                found.setdefault(tensor, set()).add(node.name)
+        return found
+
     def read_by(self, node: Any) -> list[str]:
         """The tensors that a node reads."""
         return [tensor_name(t) for t in node.input if not is_control(t)]

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants, tensor_util
 
 from hlo_frontend.errors import CaptureError
+from hlo_frontend.graphdef.graph import is_control, producer
 
 
 def lift(function: Any) -> tuple[Any, dict[str, Any]]:
@@ -25,6 +26,7 @@ def lift(function: Any) -> tuple[Any, dict[str, Any]]:
         if outer.dtype == tf.resource and outer.ref() in handles:
             variables[inner.op.name] = handles[outer.ref()]
     made = tf.compat.v1.GraphDef(versions=graph_def.versions, library=graph_def.library)
+    handed = _handed(graph_def.node, variables)
     values = {inner.op.name: outer for outer, inner in function.graph.captures}
     for node in graph_def.node:
         if node.name in variables:
@@ -32,8 +34,21 @@ def lift(function: Any) -> tuple[Any, dict[str, Any]]:
         elif node.name in values and values[node.name].dtype != tf.resource:
             made.node.append(_constant(node.name, values[node.name]))
         else:
-            made.node.extend(_reading(node, variables))
+            made.node.extend(_reading(node, handed))
     return made, variables
+
+
+def _handed(nodes: Sequence[Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables by every name of a handle: functions that were inlined hand them on."""
+    found = dict(variables)
+    passing = {n.name: producer(n.input[0]) for n in nodes if n.op == "Identity"}
+    for name in passing:
+        end = name
+        while end in passing:
+            end = passing[end]
+        if end in variables:
+            found[name] = variables[end]
+    return found
 
 
 def _placeholder(name: str, variable: Any) -> Any:
@@ -52,9 +67,14 @@ def _constant(name: str, value: Any) -> Any:
 
 def _reading(node: Any, variables: Mapping[str, Any]) -> list[Any]:
     """The node, with the variable's value in the place of its handle."""
-    used = [name for name in node.input if name in variables]
-    if not used:
+    used = [name for name in map(producer, node.input) if name in variables]
+    if not used or all(map(is_control, node.input)):
         return [node]
+    if node.op == "Identity":
+        made = tf.compat.v1.NodeDef()
+        made.CopyFrom(node)
+        made.attr["T"].type = variables[used[0]].dtype.as_datatype_enum
+        return [made]
     if node.op == "ReadVariableOp":
         made = tf.compat.v1.NodeDef(name=node.name, op="Identity", input=node.input)
         made.attr["T"].type = node.attr["dtype"].type

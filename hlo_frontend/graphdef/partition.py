@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -183,20 +184,17 @@ def _segment(graph: Graph, nodes: Sequence[Any], free: Set[str]) -> Segment:
     names = {node.name for node in nodes}
     constants: dict[str, Any] = {}
     inputs: dict[str, None] = {}
-    waiting = list(nodes)
+    waiting = deque(nodes)
     while waiting:
-        for tensor in graph.read_by(waiting.pop(0)):
+        for tensor in graph.read_by(waiting.popleft()):
             name = producer(tensor)
             if name in free and name not in constants:
                 constants[name] = graph.nodes[graph.number[name]]
                 waiting.append(constants[name])
             elif name not in names and name not in free:
                 inputs[tensor] = None
-    wanted = set(graph.outputs)
-    for node in graph.nodes:
-        if node.name not in names:
-            wanted.update(graph.read_by(node))
-    outputs = [t for node in nodes for t in graph.ports[node.name] if t in wanted]
+    made = [t for node in nodes for t in graph.ports[node.name]]
+    outputs = [t for t in made if t in graph.outputs or not graph.readers.get(t, set()) <= names]
     copied = sorted(constants.values(), key=lambda node: graph.number[node.name])
     return Segment(tuple(nodes), tuple(copied), tuple(inputs), tuple(outputs))
 

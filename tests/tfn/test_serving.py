@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -128,15 +129,46 @@ def test_the_command(folder):
         try:
             where = server.stdout.readline().removeprefix("serving ").strip()
             body = json.dumps({"instances": X.numpy().tolist()}).encode()
-            with urllib.request.urlopen(f"{where}:predict", body, timeout=60) as answer:
-                got = json.load(answer)["predictions"]
+            got = _asked(f"{where}:predict", body)
+            columns = json.dumps({"inputs": {"input_1": X.numpy().tolist()}}).encode()
+            whole = _asked(f"{where}/versions/1:predict", columns)
+            state = _asked(where)["model_version_status"][0]
+            signatures = _asked(f"{where}/metadata")["metadata"]["signature_def"]["signature_def"]
+            wrong = _asked(f"{where}:predict", b'{"instances": [[1]]}')
+            missing = _asked(where.replace("one", "other"))
         finally:
             server.terminate()
-    np.testing.assert_allclose(got, _run(X), rtol=1e-5)
+    np.testing.assert_allclose(got["predictions"], _run(X), rtol=1e-5)
+    np.testing.assert_allclose(whole["outputs"], _run(X), rtol=1e-5)
+    assert (state["version"], state["state"], state["status"]["error_code"]) == (
+        *("1", "AVAILABLE", "OK"),
+    )
+    assert set(signatures["serving_default"]["inputs"]) == {"input_1"}
+    assert wrong == {"error": wrong["error"], "status": 400}
+    assert "was compiled for the shape" in wrong["error"]
+    assert missing == {"error": "Could not find any versions of model other", "status": 404}
+
+
+def _asked(url, body=None):
+    """The JSON of an answer; of one that is an error, with its status."""
+    try:
+        with urllib.request.urlopen(url, body, timeout=60) as answer:
+            assert answer.headers["Content-Type"] == "application/json"
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        return {**json.load(error), "status": error.code}
 
 
 STOCK = """
-import sys, numpy as np, tensorflow as tf
+import sys
+class Refuse:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        own = ("hlo_frontend", "neff", "runtime", "tensorflow_neuron", "torch_neuronx")
+        if name.partition(".")[0] in own:
+            raise ImportError("this process has no " + name)
+sys.meta_path.insert(0, Refuse)
+import numpy as np, tensorflow as tf
 assert "NeuronOp" not in tf.raw_ops.__dict__ and not any("neuron" in m for m in sys.modules)
 kept = np.load(sys.argv[1] + "/kept.npz")
 serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]

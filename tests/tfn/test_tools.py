@@ -77,6 +77,19 @@ def test_the_command_for_several_cores(tmp_path, capsys):
     assert "--num_cores must be at least 1, got 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--extract-weights", "--dynamic-batch-size"])
+def test_several_cores_with_flags(flag, tmp_path, monkeypatch):
+    monkeypatch.setenv("NEURON_CC_FLAGS", flag)
+    model = tf.keras.Sequential([tf.keras.Input((3,)), tf.keras.layers.Dense(4)])
+    made = tfn.auto_multicore(tfn.trace(model, X), X, num_cores=2)
+    assert_equal(model(X), made(X))
+    made.save(tmp_path / "one")
+    words = [str(tmp_path / "one"), "--num_cores", "1", "--new_model_dir", str(tmp_path / "two")]
+    assert multicore.main(words) == 0
+    given = normal(5, 3) if flag == "--dynamic-batch-size" else X
+    assert_equal(model(given), tf.keras.models.load_model(tmp_path / "two")(given))
+
+
 def _saved(folder, **signatures):
     module = tf.Module()
     module.run = tf.function(_run)
