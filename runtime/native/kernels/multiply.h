@@ -23,6 +23,7 @@ struct Block {
   const char* panel;
   int64_t column, columns;
   float* out;
+  int64_t ld;  // floats from one row of `out` to the next
   // What is read after this panel: so much of it is fetched for each step along the depth.
   const char* ahead;
   int64_t ahead_step;
@@ -80,7 +81,7 @@ void multiply(const Block& t) {
     }
   }
   for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Vectors; ++v) store(t.out + r * kPanel + v * W, sum[r][v]);
+    for (int v = 0; v < Vectors; ++v) store(t.out + r * t.ld + v * W, sum[r][v]);
   }
 }
 
@@ -101,7 +102,7 @@ void multiply_each(const Block& t) {
         sum[r] = fma(whole ? load(from) : load(from, rest), weights, sum[r]);
       }
     }
-    for (int r = 0; r < Rows; ++r) store(t.out + r * kPanel + v * W, sum[r]);
+    for (int r = 0; r < Rows; ++r) store(t.out + r * t.ld + v * W, sum[r]);
   }
 }
 

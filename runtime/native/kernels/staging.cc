@@ -10,16 +10,13 @@ namespace {
 inline vec read(Type type, const void* data, int64_t from, int count) {
   if (type == Type::f32) return load(static_cast<const float*>(data) + from, count);
   const auto* at = static_cast<const uint16_t*>(data) + from;
-  if (count == W) return bf16_to_f32(load_as<hvec>(at));
-  hvec raw{};
-  std::memcpy(&raw, at, 2 * static_cast<size_t>(count));
-  return bf16_to_f32(raw);
+  return bf16_to_f32(count == W ? load_as<hvec>(at) : partial<hvec>(at, count));
 }
 
 // Its elements as they are copied; f32 is rounded to bf16 where the products take that.
 inline void write(vec x, bool, int count, int64_t stride, uint16_t* to) {
   const hvec made = f32_to_bf16(x);
-  if (count == W && stride == 1) return store_as(to, made);
+  if (stride == 1) return count == W ? store_as(to, made) : store_partial(to, made, count);
   for (int i = 0; i < count; ++i) to[i * stride] = made[i];
 }
 
@@ -27,6 +24,34 @@ inline void write(vec x, bool narrow, int count, int64_t stride, float* to) {
   const vec made = narrow ? round_bf16(x) : x;
   if (stride == 1) return count == W ? store(to, made) : store(to, made, count);
   for (int i = 0; i < count; ++i) to[i * stride] = made[i];
+}
+
+// Vectors of which one element each follow each other: what the Nth vector of these takes of a
+// vector for whose element it is `turn` of so many.
+template <int Count>
+struct Turns {
+  ivec from[Count][Count];
+
+  Turns() {
+    for (int n = 0; n < Count; ++n) {
+      for (int turn = 0; turn < Count; ++turn) {
+        for (int i = 0; i < W; ++i) {
+          const int at = n * W + i;
+          from[n][turn][i] = at % Count == turn ? W + at / Count : i;
+        }
+      }
+    }
+  }
+};
+
+template <int Count>
+void store_in_turn(const vec (&given)[Count], float* to) {
+  static const Turns<Count> turns;
+  for (int n = 0; n < Count; ++n) {
+    vec made{};
+    for (int k = 0; k < Count; ++k) made = __builtin_shuffle(made, given[k], turns.from[n][k]);
+    store(to + n * W, made);
+  }
 }
 
 }  // namespace
@@ -118,9 +143,13 @@ Contraction Staging::reading(int64_t* depth) const {
 void Staging::interleave(const void* left, int64_t from, int64_t count, float* to) const {
   for (int64_t x = 0; x < count; x += W) {
     const int here = static_cast<int>(std::min<int64_t>(W, count - x));
+    const auto at = [&](int64_t k) { return read(c_.left_type, left, from + x + k * along_, here); };
+    if (here == W && depth_ == 3 && !c_.narrow) {  // the colours of an image
+      store_in_turn<3>({at(0), at(1), at(2)}, to + x * 3);
+      continue;
+    }
     for (int64_t k = 0; k < read_; ++k) {
-      const vec made = read(c_.left_type, left, from + x + k * along_, here);
-      write(made, c_.narrow, here, depth_, to + x * depth_ + k);
+      write(at(k), c_.narrow, here, depth_, to + x * depth_ + k);
     }
   }
 }
@@ -128,16 +157,41 @@ void Staging::interleave(const void* left, int64_t from, int64_t count, float* t
 void Staging::interleave(const void* left, int64_t from, int64_t count, uint16_t* to) const {
   for (int64_t x = 0; x < count; x += W) {
     const int here = static_cast<int>(std::min<int64_t>(W, count - x));
+    const auto pairs = [&](int64_t k) {
+      const auto at = [&](int64_t k) {
+        return k < read_ ? read(c_.left_type, left, from + x + k * along_, here) : vec{};
+      };
+      return from_bits((ivec)(bf16_bits(at(k)) >> 16 | (bf16_bits(at(k + 1)) & 0xffff0000u)));
+    };
+    if (here == W && depth_ == 4) {
+      store_in_turn<2>({pairs(0), pairs(2)}, reinterpret_cast<float*>(to + x * 4));
+      continue;
+    }
     for (int64_t k = 0; k < read_; k += 2) {
-      const vec low = read(c_.left_type, left, from + x + k * along_, here);
-      const bool single = k + 1 == read_;
-      const vec high = single ? vec{} : read(c_.left_type, left, from + x + (k + 1) * along_, here);
-      const uvec pairs = bf16_bits(low) >> 16 | (bf16_bits(high) & 0xffff0000u);
+      const vec made = pairs(k);
       for (int n = 0; n < here; ++n) {
-        const uint32_t pair = pairs[n];
+        const float pair = made[n];
         std::memcpy(to + (x + n) * depth_ + k, &pair, 4);
       }
     }
+  }
+}
+
+// Elements that follow each other.
+template <typename To>
+void Staging::copy_run(const void* left, int64_t from, int64_t count, To* to) const {
+  const Type same = sizeof(To) == 2 ? Type::bf16 : Type::f32;
+  if (c_.left_type == same && (sizeof(To) == 2 || !c_.narrow)) {
+    std::memcpy(to, static_cast<const To*>(left) + from, count * sizeof(To));
+    return;
+  }
+  int64_t k = 0;
+  for (; k + W <= count; k += W) {
+    write(read(c_.left_type, left, from + k, W), c_.narrow, W, 1, to + k);
+  }
+  if (k < count) {
+    const int rest = static_cast<int>(count - k);
+    write(read(c_.left_type, left, from + k, rest), c_.narrow, rest, 1, to + k);
   }
 }
 
@@ -146,20 +200,12 @@ template <typename To>
 void Staging::copy(const void* left, int64_t from, int64_t count, To* to) const {
   const int64_t stride = rank_ > 0 ? dims_[rank_ - 1].stride : 0;
   if (along_ != 1 && stride == 1) return interleave(left, from, count, to);
-  const bool same = c_.left_type == (sizeof(To) == 2 ? Type::bf16 : Type::f32) &&
-                    (sizeof(To) == 2 || !c_.narrow);
+  if (along_ == 1 && stride == read_ && depth_ == read_) {
+    return copy_run(left, from, count * read_, to);
+  }
   for (int64_t x = 0; x < count; ++x, from += stride, to += depth_) {
-    if (along_ == 1 && same) {
-      std::memcpy(to, static_cast<const To*>(left) + from, read_ * sizeof(To));
-    } else if (along_ == 1) {
-      int64_t k = 0;
-      for (; k + W <= read_; k += W) {
-        write(read(c_.left_type, left, from + k, W), c_.narrow, W, 1, to + k);
-      }
-      if (k < read_) {
-        const int rest = static_cast<int>(read_ - k);
-        write(read(c_.left_type, left, from + k, rest), c_.narrow, rest, 1, to + k);
-      }
+    if (along_ == 1) {
+      copy_run(left, from, read_, to);
     } else {
       for (int64_t k = 0; k < read_; ++k) {
         write(read(c_.left_type, left, from + k * along_, 1), c_.narrow, 1, 1, to + k);

@@ -142,9 +142,11 @@ void TileRun::load(const Op& op) {
     read_row(walk, tile_, walk.data, to);  // one for all
     made.row = 0;
   } else if (char* at; lies_even(walk, tile_, &at, &step)) {
-    for (int r = 0; r < tile_.rows; ++r) {
-      read_run(at + r * step, walk.type, tile_.columns, to + int64_t{r} * tile_.ld);
-    }
+    by_type(walk.type, [&](auto t) {
+      for (int r = 0; r < tile_.rows; ++r) {
+        read_as<t.value>(at + r * step, tile_.columns, to + int64_t{r} * tile_.ld);
+      }
+    });
   } else {
     each_row(walk, tile_, [&](int r, char* data) {
       read_row(walk, tile_, data, to + int64_t{r} * tile_.ld);
@@ -160,9 +162,11 @@ void TileRun::store(const Op& op) {
   char* at;
   int64_t step;
   if (!op.narrow && from.column == W && lies_even(walk, tile_, &at, &step)) {
-    for (int r = 0; r < tile_.rows; ++r) {
-      write_run(at + r * step, walk.type, tile_.columns, from.data + r * from.row);
-    }
+    by_type(walk.type, [&](auto t) {
+      for (int r = 0; r < tile_.rows; ++r) {
+        write_as<t.value>(at + r * step, tile_.columns, from.data + r * from.row);
+      }
+    });
     return;
   }
   each_row(walk, tile_, [&](int r, char* data) {

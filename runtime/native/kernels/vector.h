@@ -53,22 +53,34 @@ inline void store_as(T* to, V value) {
 inline vec load(const float* from) { return load_as<vec>(from); }
 inline void store(float* to, vec value) { store_as(to, value); }
 
-inline vec load(const float* from, int count) {
-#if defined(__AVX512F__)
-  return (vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+// The first elements of a vector; the others are 0, or not written.
+template <class V>
+V partial(const void* from, int count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  const auto mask = static_cast<uint16_t>((1u << count) - 1);
+  if constexpr (sizeof(V) == 64) return (V)_mm512_maskz_loadu_epi32(mask, from);
+  if constexpr (sizeof(V) == 32) return (V)_mm256_maskz_loadu_epi16(mask, from);
+  if constexpr (sizeof(V) == 16) return (V)_mm_maskz_loadu_epi8(mask, from);
 #else
-  vec made{};
-  std::memcpy(&made, from, 4 * static_cast<size_t>(count));
+  V made{};
+  std::memcpy(&made, from, sizeof(V) / W * count);
   return made;
 #endif
 }
-inline void store(float* to, vec value, int count) {
-#if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), (__m512)value);
+template <class V>
+void store_partial(void* to, V value, int count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  const auto mask = static_cast<uint16_t>((1u << count) - 1);
+  if constexpr (sizeof(V) == 64) _mm512_mask_storeu_epi32(to, mask, (__m512i)value);
+  if constexpr (sizeof(V) == 32) _mm256_mask_storeu_epi16(to, mask, (__m256i)value);
+  if constexpr (sizeof(V) == 16) _mm_mask_storeu_epi8(to, mask, (__m128i)value);
 #else
-  std::memcpy(to, &value, 4 * static_cast<size_t>(count));
+  std::memcpy(to, &value, sizeof(V) / W * count);
 #endif
 }
+
+inline vec load(const float* from, int count) { return partial<vec>(from, count); }
+inline void store(float* to, vec value, int count) { store_partial(to, value, count); }
 
 // --- Arithmetic the language has no operator for. `fma` rounds once where the processor can.
 

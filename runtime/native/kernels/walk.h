@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "tile.h"
 #include "vector.h"
@@ -22,20 +23,48 @@ inline int64_t bytes_of(Type type) {
   return 0;
 }
 
-// --- Rows of elements of any type, from and to floats.
+// --- Elements of any type, from and to floats; those of s32 keep their bits.
 
-inline vec widen(const uint16_t* from, Type type) {
-  const hvec raw = load_as<hvec>(from);
-  return type == Type::bf16 ? bf16_to_f32(raw) : f16_to_f32(raw);
+template <Type T>
+using Raw = std::conditional_t<T == Type::f32, vec, std::conditional_t<T == Type::pred, bvec, hvec>>;
+
+template <Type T>
+vec widen(Raw<T> raw) {
+  if constexpr (T == Type::f32) {
+    return raw;
+  } else if constexpr (T == Type::pred) {
+    return to_float(__builtin_convertvector(raw, ivec));
+  } else {
+    return T == Type::bf16 ? bf16_to_f32(raw) : f16_to_f32(raw);
+  }
 }
 
-inline vec widen(const uint8_t* from) {
-  return to_float(__builtin_convertvector(load_as<bvec>(from), ivec));
+template <Type T>
+Raw<T> shorten(vec x) {
+  if constexpr (T == Type::f32) {
+    return x;
+  } else if constexpr (T == Type::pred) {
+    return __builtin_convertvector(-(x != 0.0f), bvec);
+  } else {
+    return T == Type::bf16 ? f32_to_bf16(x) : f32_to_f16(x);
+  }
 }
 
-inline hvec shorten(vec x, Type type) { return type == Type::bf16 ? f32_to_bf16(x) : f32_to_f16(x); }
-
-inline bvec truth(vec x) { return __builtin_convertvector(-(x != 0.0f), bvec); }
+// Calls f(type) with what tells the type of elements to a template.
+template <class F>
+void by_type(Type type, F&& f) {
+  switch (type) {
+    case Type::f32:
+    case Type::s32:
+      return f(std::integral_constant<Type, Type::f32>());
+    case Type::bf16:
+      return f(std::integral_constant<Type, Type::bf16>());
+    case Type::f16:
+      return f(std::integral_constant<Type, Type::f16>());
+    case Type::pred:
+      return f(std::integral_constant<Type, Type::pred>());
+  }
+}
 
 // Calls whole(i) for each whole vector of `count` elements, then part(i, rest) for what is left.
 template <class Whole, class Part>
@@ -45,54 +74,38 @@ void in_vectors(int64_t count, Whole&& whole, Part&& part) {
   if (i < count) part(i, static_cast<int>(count - i));
 }
 
-template <class V, class T>
-V partial(const T* from, int count) {
-  V made{};
-  for (int i = 0; i < count; ++i) made[i] = from[i];
-  return made;
+template <Type T>
+vec get(const char* from) {
+  return widen<T>(load_as<Raw<T>>(from));
 }
-template <class V, class T>
-void store_partial(T* to, V value, int count) {
-  for (int i = 0; i < count; ++i) to[i] = value[i];
+template <Type T>
+vec get(const char* from, int count) {
+  return widen<T>(partial<Raw<T>>(from, count));
+}
+
+// A row of elements, as floats.
+template <Type T>
+void read_as(const char* from, int64_t count, float* to) {
+  constexpr int64_t size = sizeof(Raw<T>) / W;
+  in_vectors(count, [&](int64_t i) { store(to + i, get<T>(from + i * size)); },
+             [&](int64_t i, int n) { store(to + i, get<T>(from + i * size, n), n); });
+}
+
+template <Type T>
+void write_as(char* to, int64_t count, const float* from) {
+  constexpr int64_t size = sizeof(Raw<T>) / W;
+  in_vectors(count, [&](int64_t i) { store_as(to + i * size, shorten<T>(load(from + i))); },
+             [&](int64_t i, int n) {
+               store_partial(to + i * size, shorten<T>(load(from + i, n)), n);
+             });
 }
 
 inline void read_run(const char* from, Type type, int64_t count, float* to) {
-  if (type == Type::f32 || type == Type::s32) {
-    const auto* in = reinterpret_cast<const float*>(from);
-    in_vectors(count, [&](int64_t i) { store(to + i, load(in + i)); },
-               [&](int64_t i, int n) { store(to + i, load(in + i, n), n); });
-  } else if (type == Type::pred) {
-    const auto* in = reinterpret_cast<const uint8_t*>(from);
-    in_vectors(count, [&](int64_t i) { store(to + i, widen(in + i)); },
-               [&](int64_t i, int n) {
-                 const bvec raw = partial<bvec>(in + i, n);
-                 store(to + i, widen(reinterpret_cast<const uint8_t*>(&raw)), n);
-               });
-  } else {
-    const auto* in = reinterpret_cast<const uint16_t*>(from);
-    in_vectors(count, [&](int64_t i) { store(to + i, widen(in + i, type)); },
-               [&](int64_t i, int n) {
-                 const hvec raw = partial<hvec>(in + i, n);
-                 store(to + i, widen(reinterpret_cast<const uint16_t*>(&raw), type), n);
-               });
-  }
+  by_type(type, [&](auto t) { read_as<t.value>(from, count, to); });
 }
 
 inline void write_run(char* to, Type type, int64_t count, const float* from) {
-  if (type == Type::f32 || type == Type::s32) {
-    auto* out = reinterpret_cast<float*>(to);
-    in_vectors(count, [&](int64_t i) { store(out + i, load(from + i)); },
-               [&](int64_t i, int n) { store(out + i, load(from + i, n), n); });
-  } else if (type == Type::pred) {
-    auto* out = reinterpret_cast<uint8_t*>(to);
-    in_vectors(count, [&](int64_t i) { store_as(out + i, truth(load(from + i))); },
-               [&](int64_t i, int n) { store_partial(out + i, truth(load(from + i, n)), n); });
-  } else {
-    auto* out = reinterpret_cast<uint16_t*>(to);
-    in_vectors(
-        count, [&](int64_t i) { store_as(out + i, shorten(load(from + i), type)); },
-        [&](int64_t i, int n) { store_partial(out + i, shorten(load(from + i, n), type), n); });
-  }
+  by_type(type, [&](auto t) { write_as<t.value>(to, count, from); });
 }
 
 inline float read_one(const char* from, Type type) {

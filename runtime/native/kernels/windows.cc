@@ -79,24 +79,6 @@ class Places {
   Offsets whole_;
 };
 
-template <Type T>
-vec read(const char* from) {
-  if constexpr (T == Type::f32) {
-    return load(reinterpret_cast<const float*>(from));
-  } else if constexpr (T == Type::pred) {
-    return widen(reinterpret_cast<const uint8_t*>(from));
-  } else {
-    return widen(reinterpret_cast<const uint16_t*>(from), T);
-  }
-}
-
-template <Type T>
-vec read(const char* from, int count) {
-  float made[W] = {};
-  read_run(from, T, count, made);
-  return load(made);
-}
-
 // Combine kCount rows, from offsets on, with what `to` has, or, where `first`, put it there.
 template <Type T, size_t kCount, class F>
 void combine_some(const char* data, const int64_t* offsets, bool first, int64_t columns, float* to,
@@ -114,11 +96,11 @@ void combine_some(const char* data, const int64_t* offsets, bool first, int64_t 
   in_vectors(
       columns,
       [&](int64_t c) {
-        const vec x = combined([&](const char* at) { return read<T>(at + c * bytes_of(T)); });
+        const vec x = combined([&](const char* at) { return get<T>(at + c * bytes_of(T)); });
         store(to + c, first ? x : f(load(to + c), x));
       },
       [&](int64_t c, int part) {
-        const vec x = combined([&](const char* at) { return read<T>(at + c * bytes_of(T), part); });
+        const vec x = combined([&](const char* at) { return get<T>(at + c * bytes_of(T), part); });
         store(to + c, first ? x : f(load(to + c), x));
       });
 }
@@ -157,16 +139,7 @@ void combine_rows(const Windows& w, const char* data, const Offsets& offsets, in
 
 void combine_rows(const Windows& w, const char* data, const Offsets& offsets, int64_t columns,
                   float* to) {
-  switch (w.type) {
-    case Type::bf16:
-      return combine_rows<Type::bf16>(w, data, offsets, columns, to);
-    case Type::f16:
-      return combine_rows<Type::f16>(w, data, offsets, columns, to);
-    case Type::pred:
-      return combine_rows<Type::pred>(w, data, offsets, columns, to);
-    default:
-      return combine_rows<Type::f32>(w, data, offsets, columns, to);
-  }
+  by_type(w.type, [&](auto t) { combine_rows<t.value>(w, data, offsets, columns, to); });
 }
 
 [[noreturn]] void refuse(const std::string& sentence) {

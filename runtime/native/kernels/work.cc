@@ -12,6 +12,9 @@ namespace {
 
 // What a core's second-level cache keeps beside the stream that is read only once.
 constexpr int64_t kCache = 512 * 1024;
+// What a program's registers may take of a first-level cache while it runs on several tiles.
+constexpr int64_t kTileBytes = 16 * 1024;
+constexpr int64_t kMostTiles = 8;
 // A depth of so few elements is better read together with that of the next taps.
 constexpr int64_t kShallow = 8;
 
@@ -20,6 +23,12 @@ int64_t tiles_of(int64_t rows) { return (rows + kRows - 1) / kRows; }
 // Tiles of nearly the same height, so that none is left with a single row.
 int64_t row_of(Range rows, int64_t tile) {
   return rows.first + (rows.last - rows.first) * tile / tiles_of(rows.last - rows.first);
+}
+
+// How many tiles a program runs on at once: each of its steps costs something beside its numbers.
+int64_t tiles_at_once(const TileProgram& program, int64_t ld) {
+  const auto bytes = static_cast<int64_t>(program.scratch(kRows, static_cast<int>(ld))) * 4;
+  return std::clamp<int64_t>(kTileBytes / bytes, 1, kMostTiles);
 }
 
 // What is read where a window lies over the padding, for as long as the thread lives.
@@ -112,18 +121,20 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
   const int64_t count = tiles_of(rows.last - rows.first);
   auto* const sources = reinterpret_cast<Sources*>(
       scratch.sources.get(count * c_.tap_count() * kRows * sizeof(Sources)));
-  const auto locate = [&](const Contraction& from, const Rows& at, int64_t start) {
+  const auto locate = [&](const Contraction& from, const char* at, const char* outside,
+                          int64_t start) {
+    const int64_t taps = from.tap_count();
+    Rows found(from, at, p_.element, outside, start, rows.first);
     for (int64_t t = 0; t < count; ++t) {
-      at.locate(start, row_of(rows, t), row_of(rows, t + 1),
-                sources + t * from.tap_count() * kRows);
+      found.locate(row_of(rows, t + 1) - row_of(rows, t), sources + t * taps * kRows);
     }
-    return from.tap_count();
+    return taps;
   };
   int64_t depth = p_.depth, taps;
   if (lies_ready()) {
     const char* outside = zeros(c_.each ? c_.columns * 4 : p_.depth * p_.element);
     const int64_t start = start_of(c_, group, c_.left_start, &GroupDimension::left_stride);
-    taps = locate(c_, Rows(c_, static_cast<const char*>(data), p_.element, outside), start);
+    taps = locate(c_, static_cast<const char*>(data), outside, start);
   } else {
     const Staging staging(c_, p_, staged_ ? all_rows(c_) : box_of(c_, rows.first, rows.last));
     const Contraction from = staging.reading(&depth);
@@ -133,7 +144,7 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
       staging.fill(data, group, 0, staging.positions(), to);
       copied = to;
     }
-    taps = locate(from, Rows(from, copied, p_.element, nullptr), from.left_start);
+    taps = locate(from, copied, nullptr, from.left_start);
   }
   multiply(group, rows, panels, packed, program, task, scratch.tile, sources, taps,
            depth * p_.element / 4);
@@ -142,23 +153,27 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
 void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                     const TileProgram& program, const TileTask& task, Arena& memory,
                     const Sources* sources, int64_t taps, int64_t depth) const {
-  auto* const tile = reinterpret_cast<float*>(
-      memory.get(program.scratch(kRows, static_cast<int>(kPanel)) * 4));
   const int64_t count = tiles_of(rows.last - rows.first), before = group * c_.row_count();
   for (int64_t panel = panels.first; panel < panels.last; ++panel) {
     const char* const here = packed + panel * p_.panel_bytes;
     const bool fetch = p_.group_bytes > kCache && panel + 1 < panels.last;
     const int64_t step = fetch ? std::max<int64_t>(1, kPanel * 4 / count) : 0;
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
-    const Multiplies& kernels = columns > W ? wide_ : thin_;
-    for (int64_t t = 0; t < count; ++t) {
-      const int64_t first = row_of(rows, t);
-      const int height = static_cast<int>(row_of(rows, t + 1) - first);
-      const char* const ahead = fetch ? here + p_.panel_bytes + t * taps * depth * step : here;
-      kernels.of[height - 1](
-          Block{taps, depth, sources + t * taps * kRows, here, column, columns, tile, ahead, step});
-      task.run({before + first, height, column, static_cast<int>(columns),
-                static_cast<int>(kPanel)},
+    const bool wide = columns > W;
+    const Multiplies& kernels = wide ? wide_ : thin_;
+    const int64_t ld = wide ? kPanel : W, most = tiles_at_once(program, ld);
+    const size_t floats = program.scratch(static_cast<int>(most * kRows), static_cast<int>(ld));
+    auto* const tile = reinterpret_cast<float*>(memory.get(static_cast<int64_t>(floats) * 4));
+    for (int64_t t = 0; t < count;) {
+      const int64_t first = row_of(rows, t), end = std::min(t + most, count);
+      for (; t < end; ++t) {
+        const int64_t row = row_of(rows, t), height = row_of(rows, t + 1) - row;
+        const char* const ahead = fetch ? here + p_.panel_bytes + t * taps * depth * step : here;
+        kernels.of[height - 1](Block{taps, depth, sources + t * taps * kRows, here, column, columns,
+                                     tile + (row - first) * ld, ld, ahead, step});
+      }
+      const auto height = static_cast<int>(row_of(rows, end) - first);
+      task.run({before + first, height, column, static_cast<int>(columns), static_cast<int>(ld)},
                tile);
     }
   }
