@@ -15,6 +15,8 @@ constexpr int64_t kCache = 512 * 1024;
 // What a program's registers may take of a first-level cache while it runs on several tiles.
 constexpr int64_t kTileBytes = 16 * 1024;
 constexpr int64_t kMostTiles = 8;
+// A sum of so many steps takes much longer than any program's.
+constexpr int64_t kLongSum = 512;
 // A depth of so few elements is better read together with that of the next taps.
 constexpr int64_t kShallow = 8;
 
@@ -25,10 +27,11 @@ int64_t row_of(Range rows, int64_t tile) {
   return rows.first + (rows.last - rows.first) * tile / tiles_of(rows.last - rows.first);
 }
 
-// How many tiles a program runs on at once: each of its steps costs something beside its numbers.
-int64_t tiles_at_once(const TileProgram& program, int64_t ld) {
+// How many tiles a program runs on at once: each of its steps costs something beside its numbers,
+// which counts where the sums are over so little.
+int64_t tiles_at_once(const TileProgram& program, int64_t ld, int64_t summed) {
   const auto bytes = static_cast<int64_t>(program.scratch(kRows, static_cast<int>(ld))) * 4;
-  return std::clamp<int64_t>(kTileBytes / bytes, 1, kMostTiles);
+  return std::clamp<int64_t>(std::min(kTileBytes / bytes, kLongSum / summed), 1, kMostTiles);
 }
 
 // What is read where a window lies over the padding, for as long as the thread lives.
@@ -161,7 +164,7 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
     const bool wide = columns > W;
     const Multiplies& kernels = wide ? wide_ : thin_;
-    const int64_t ld = wide ? kPanel : W, most = tiles_at_once(program, ld);
+    const int64_t ld = wide ? kPanel : W, most = tiles_at_once(program, ld, taps * depth);
     const size_t floats = program.scratch(static_cast<int>(most * kRows), static_cast<int>(ld));
     auto* const tile = reinterpret_cast<float*>(memory.get(static_cast<int64_t>(floats) * 4));
     for (int64_t t = 0; t < count;) {
