@@ -202,18 +202,25 @@ def test_convolutions(dtype, image):
     )
 
 
-def test_channels_first_and_a_bias():
-    labels = "window={size=3x3 pad=1_1x1_1}, dim_labels=bf01_oi01->b01f"
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize(
+    ("channels", "columns"), [(1, 16), (2, 16), (3, 16), (3, 40), (4, 32), (16, 24)]
+)
+def test_channels_first_and_a_bias(dtype, channels, columns):
+    """An image of rows longer than two vectors, and more of them than a program takes at once."""
+    labels = "window={size=3x3 stride=2x2 pad=1_1x1_1}, dim_labels=bf01_oi01->b01f"
     check(
         f"""
-        x = f32[2,16,9,9] parameter(0)
-        w = f32[24,16,3,3] parameter(1)
-        b = f32[24] parameter(2)
-        c = f32[2,9,9,24] convolution(x, w), {labels}
-        bs = f32[2,9,9,24] broadcast(b), dimensions={{3}}
-        ROOT s = f32[2,9,9,24] add(c, bs)
+        x = {dtype}[2,{channels},19,77] parameter(0)
+        w = {dtype}[{columns},{channels},3,3] parameter(1)
+        b = f32[{columns}] parameter(2)
+        c = f32[2,10,39,{columns}] convolution(x, w), {labels}
+        bs = f32[2,10,39,{columns}] broadcast(b), dimensions={{3}}
+        s = f32[2,10,39,{columns}] add(c, bs)
+        t = f32[2,10,39,{columns}] tanh(s)
+        ROOT m = f32[2,10,39,{columns}] multiply(t, s)
         """,
-        products=144,
+        products=9 * channels,
     )
 
 
