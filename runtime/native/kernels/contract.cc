@@ -8,6 +8,9 @@
 namespace neuron::kernels {
 namespace {
 
+// Products that are not worth another thread: about 3 us.
+constexpr int64_t kSmall = 128 * 1024;
+
 // The elements of some dimensions.
 template <typename Dimension>
 int64_t count_of(const std::vector<Dimension>& dimensions) {
@@ -64,9 +67,12 @@ Contraction Contraction::parse(const int64_t* words, size_t count, size_t* used)
   return c;
 }
 
-void contract(const Contraction& c, const Threads& threads, const void* left, const void* right,
+void contract(const Contraction& c, const Threads& given, const void* left, const void* right,
               const TileProgram& program, const TileTask& task) {
   static thread_local Arena staged, packed;
+  const int64_t sums = c.group_count() * c.row_count() * c.columns;
+  const bool alone = sums * c.tap_count() * (c.each ? 1 : c.depth) < kSmall;
+  const Threads& threads = alone ? Threads{} : given;
   Work work(c, left, right);
   const Division division(c, work.packing(), threads.helpers + 1);
   // What one chunk alone reads is copied or packed by its thread.
