@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
 from hlo_frontend.hlo.attributes import WindowDimension
 from neff.program import Function, Instruction, Program
+from runtime.units.contraction import Row, Tap
 from runtime.units.lowering import NEUTRAL
 from runtime.units.ops import TYPES
 from runtime.units.rows import reduction_of
@@ -28,25 +28,6 @@ READ = frozenset({"f32", "bf16", "f16", "pred"})
 MOST_RANK = 8
 # Below this many elements read, a call into the kernel costs more than the loop that XLA makes.
 FEWEST_READ = 2048
-
-
-class Row(NamedTuple):
-    """A dimension of the result's rows, and its stride where no window moves along it."""
-
-    size: int
-    stride: int
-
-
-class Tap(NamedTuple):
-    """A dimension of the array in which a window has several elements: see windows.h."""
-
-    size: int
-    stride: int
-    row: int
-    step: int
-    dilation: int
-    low: int
-    limit: int
 
 
 @dataclass(frozen=True, slots=True)

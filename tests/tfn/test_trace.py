@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tensorflow_neuron as tfn
 from tests.tfn.judged import WHOLE, assert_equal, nodes_of, normal, operators, traced
+from tests.tfn.models import loop
 
 K = tf.keras
 L = tf.keras.layers
@@ -99,18 +100,8 @@ def test_an_operator_in_the_middle_that_no_compiler_has():
 
 
 def test_loops_and_conditions():
-    def run(x):
-        total = tf.zeros_like(x)
-        for step in tf.range(3):
-            total += x * tf.cast(step, tf.float32)
-        if tf.reduce_sum(total) > 0:
-            total = total @ x
-        else:
-            total -= 1
-        return total
-
-    assert operators(traced(run, X)) == ["NeuronOp"]
-    assert_equal(run(-X), tfn.trace(run, X)(-X))
+    assert operators(traced(loop, X)) == ["NeuronOp"]
+    assert_equal(loop(-X), tfn.trace(loop, X)(-X))
 
 
 def test_the_user_chooses():

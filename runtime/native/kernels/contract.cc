@@ -11,14 +11,6 @@ namespace {
 // Products that are not worth another thread: about 3 us.
 constexpr int64_t kSmall = 128 * 1024;
 
-// The elements of some dimensions.
-template <typename Dimension>
-int64_t count_of(const std::vector<Dimension>& dimensions) {
-  int64_t total = 1;
-  for (const auto& d : dimensions) total *= d.size;
-  return total;
-}
-
 }  // namespace
 
 int64_t Contraction::group_count() const { return count_of(groups); }

@@ -35,6 +35,14 @@ struct GroupDimension {
   int64_t right_stride;
 };
 
+// The elements of some dimensions.
+template <typename Dimension>
+int64_t count_of(const std::vector<Dimension>& dimensions) {
+  int64_t total = 1;
+  for (const auto& d : dimensions) total *= d.size;
+  return total;
+}
+
 // What a contraction computes, decoded from the numbers that `runtime.units.contract` writes.
 struct Contraction {
   // Throws std::invalid_argument if the numbers are no contraction; `*used` of them describe it.

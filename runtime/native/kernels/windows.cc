@@ -19,13 +19,6 @@ constexpr int64_t kSmall = 128 * 1024;
 // Elements of a column are combined so many at a time, and what these make one after the other.
 constexpr size_t kAtOnce = 8;
 
-template <typename Dimension>
-int64_t count_of(const std::vector<Dimension>& dimensions) {
-  int64_t total = 1;
-  for (const auto& d : dimensions) total *= d.size;
-  return total;
-}
-
 using Offsets = std::vector<int64_t>;
 
 // Where the rows are that the windows combine.
@@ -49,7 +42,7 @@ class Places {
     bool inside = true;
     int64_t shift = 0;
     for (size_t t = 0; t < windows_.taps.size(); ++t) {
-      const Windows::Tap& tap = windows_.taps[t];
+      const TapDimension& tap = windows_.taps[t];
       first[t] = index[tap.row] * tap.step - tap.low;
       inside &= first[t] >= 0 && first[t] + (tap.size - 1) * tap.dilation < tap.limit;
       shift += first[t] * tap.stride;
@@ -67,7 +60,7 @@ class Places {
   // The offsets of taps whose first are at `first`, without those outside where `checked`.
   void list(const int64_t* first, bool checked, Offsets* to, size_t t = 0, int64_t at = 0) const {
     if (t == windows_.taps.size()) return to->push_back(at);
-    const Windows::Tap& tap = windows_.taps[t];
+    const TapDimension& tap = windows_.taps[t];
     for (int64_t n = 0; n < tap.size; ++n) {
       const int64_t position = first[t] + n * tap.dilation;
       if (checked && (position < 0 || position >= tap.limit)) continue;

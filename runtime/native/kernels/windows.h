@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "contract.h"
 #include "parallel.h"
 #include "tile.h"
 
@@ -16,17 +17,6 @@ enum class Combined : uint8_t { sum, maximum, minimum, product };
 // Windows over an array: each row of the result combines some rows of `columns` elements, a window
 // with nothing in it being the neutral element. Strides count elements.
 struct Windows {
-  // A dimension of the result's rows.
-  struct Row {
-    int64_t size, stride;
-  };
-  // A dimension of the array in which a window has `size` taps. Tap t of index r along the row
-  // dimension `row` is at r * step + t * dilation - low, and left out where that is outside of
-  // [0, limit).
-  struct Tap {
-    int64_t size, stride, row, step, dilation, low, limit;
-  };
-
   // Throws std::invalid_argument if the numbers, laid out as runtime/units/windows.py says, are no
   // windows; `*used` of them describe some.
   static Windows parse(const int64_t* words, size_t count, size_t* used);
@@ -36,8 +26,8 @@ struct Windows {
   float neutral;
   int64_t start;  // where its first element is
   int64_t columns;
-  std::vector<Row> rows;
-  std::vector<Tap> taps;
+  std::vector<RowDimension> rows;  // of the result; without a stride where windows move
+  std::vector<TapDimension> taps;  // what is outside of the array is left out
 
   int64_t row_count() const;
   int64_t tap_count() const;
