@@ -148,13 +148,19 @@ def left_out(graph: Graph) -> dict[str, set[str]]:
 def set_aside(graph: Graph, refused: Set[str], segments: Sequence[Segment]) -> dict[str, set[str]]:
     """Why nodes are in no segment though they can be compiled; by reason, their operators."""
     placed = {n.name for s in segments for n in (*s.nodes, *s.constants)}
+    outside = [
+        n
+        for n, node in enumerate(graph.nodes)
+        if node.name not in placed and node.op not in LIGHT and node.op != "Placeholder"
+    ]
+    if not outside:
+        return {}
     fed = _fed(graph)
     candidates = _candidates(graph, refused, None)
     members = _peeled(graph, candidates, _free(graph, None))
     found: dict[str, set[str]] = {}
-    for n, node in enumerate(graph.nodes):
-        if node.name in placed or node.op in LIGHT or node.op == "Placeholder":
-            continue
+    for n in outside:
+        node = graph.nodes[n]
         if not fed[n]:
             reason = "depends on no input of the function"
         elif members[n]:
