@@ -74,24 +74,22 @@ class Handle:
         in chunks, those of the compiled shape go whole to each; the last chunk is padded.
 
         `batched` has 0 for an output whose dimension 0 is the batch, else -1.
+        Raises ValueError where the compiled inputs and outputs have no batch size in common.
         """
         model = self._model
         compiled = [s.dims for s in model.input_shapes]
         cut = [tuple(g) != c for g, c in zip(shapes, compiled, strict=True)]
-        if all(cut) and not any(batched):
+        size = _compiled_batch(
+            [c for c, differs in zip(compiled, cut, strict=True) if differs],
+            [s.dims for s in model.output_shapes],
+            batched,
+        )
+        if all(cut):
             return model.execute_batch(inputs, batch)
-        size = {c[0] for c, differs in zip(compiled, cut, strict=True) if differs}
-        if len(size) != 1:
-            raise ValueError(f"Inconsistent NEFF batch sizes: {sorted(size)}")
-        return self._in_chunks(inputs, cut, batched, batch, size.pop())
+        return self._in_chunks(inputs, cut, batch, size)
 
     def _in_chunks(
-        self,
-        inputs: Sequence[memoryview],
-        cut: Sequence[bool],
-        batched: Sequence[int],
-        batch: int,
-        size: int,
+        self, inputs: Sequence[memoryview], cut: Sequence[bool], batch: int, size: int
     ) -> list[np.ndarray]:
         parts: list[list[np.ndarray]] = []
         for first in range(0, batch, size):
@@ -101,21 +99,28 @@ class Handle:
                 for view, differs in zip(inputs, cut, strict=True)
             ]
             made = self._model.execute(given)
-            parts.append(
-                [
-                    o[: o.size // size * number] if axis == 0 else o
-                    for o, axis in zip(made, batched, strict=True)
-                ]
-            )
-        columns = list(zip(*parts, strict=True))
-        return [
-            np.concatenate(c) if axis == 0 else c[-1]
-            for c, axis in zip(columns, batched, strict=True)
-        ]
+            parts.append([o[: o.size // size * number] for o in made])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def unload(self) -> None:
         """Give the cores' memory back."""
         self._model.unload()
+
+
+def _compiled_batch(
+    inputs: Sequence[tuple[int, ...]], outputs: Sequence[tuple[int, ...]], batched: Sequence[int]
+) -> int:
+    """The batch size of compiled shapes, which all of `inputs` and `outputs` must have."""
+    for n, (dims, axis) in enumerate(zip(outputs, batched, strict=True)):
+        if axis != 0:
+            raise ValueError(
+                f"Output #{n} has no batch in dimension 0, got the compiled shape {list(dims)}; "
+                "the batch must be the compiled one"
+            )
+    sizes = {dims[0] for dims in (*inputs, *outputs)}
+    if len(sizes) != 1:
+        raise ValueError(f"Inconsistent NEFF batch sizes: {sorted(sizes)}")
+    return sizes.pop()
 
 
 def _chunk(view: memoryview, first: int, number: int, batch: int, size: int) -> memoryview:

@@ -77,10 +77,11 @@ def on_neuron_ratio(frozen: Frozen, made: Any, compiled: Sequence[Compiled]) -> 
 
     Placeholders, identities, reads of variables and the variables' values do not count.
     """
-    if not compiled or not frozen.operations:
+    traced_before = any(node.op == "NeuronOp" for node in frozen.graph.nodes)
+    if not (compiled or traced_before) or not frozen.operations:
         return 0.0
     inside = {name for c in compiled for name in c.segment.names}
-    left = {node.name for node in made.node} - inside
+    left = {node.name for node in made.node if node.op != "NeuronOp"} - inside
     return 1 - len(left & frozen.operations) / len(frozen.operations)
 
 

@@ -93,7 +93,7 @@ class _Split:
     def take(self) -> None:
         word = self.left.popleft()
         flag, equals, value = word.partition("=")
-        if flag == "--dynamic-batch-size":
+        if word == "--dynamic-batch-size":
             self.found["dynamic_batch_size"] = True
         elif flag == "--extract-weights":
             self.found["extract_weights"] = True

@@ -1,6 +1,6 @@
-"""What Keras 3 lacks: loading a traced model, which is a SavedModel, as a Keras model.
+"""What Keras 3 lacks: saving a traced model as a SavedModel, and loading it as a Keras model.
 
-This is imported right after the module of Keras that loads models.
+This is imported right after the module of Keras that saves and loads models.
 """
 
 from __future__ import annotations
@@ -14,24 +14,34 @@ SAVING = "keras.src.saving.saving_api"
 
 
 def teach_loading() -> None:
-    """Have Keras 3's `load_model` read SavedModels of traced models; all else is as it was.
+    """Have Keras 3's `load_model` and `save_model` know traced models; all else is as it was.
 
-    Keras gives the function out under several names. Where Keras is not imported, nothing is done.
+    Keras gives the functions out under several names. Where Keras is not imported, nothing is done.
     """
     saving = sys.modules.get(SAVING)
-    own = getattr(saving, "load_model", None)
-    if own is None or hasattr(own, "reads_traced_models"):
+    own_load, own_save = (getattr(saving, n, None) for n in ("load_model", "save_model"))
+    if own_load is None or own_save is None or hasattr(own_load, "reads_traced_models"):
         return
 
-    @functools.wraps(own)
+    @functools.wraps(own_load)
     def load_model(filepath: Any, *arguments: Any, **keywords: Any) -> Any:
         restored = _restored(filepath)
-        return own(filepath, *arguments, **keywords) if restored is None else restored
+        return own_load(filepath, *arguments, **keywords) if restored is None else restored
+
+    @functools.wraps(own_save)
+    def save_model(model: Any, filepath: Any, *arguments: Any, **keywords: Any) -> Any:
+        if hasattr(model, "aws_neuron_function"):
+            return model.save(filepath, *arguments, **keywords)
+        return own_save(model, filepath, *arguments, **keywords)
 
     load_model.reads_traced_models = True  # type: ignore[attr-defined]
-    for module in list(sys.modules.values()):
-        if getattr(module, "__dict__", {}).get("load_model") is own:
-            module.load_model = load_model  # type: ignore[attr-defined]
+    for name, own, ours in (
+        ("load_model", own_load, load_model),
+        ("save_model", own_save, save_model),
+    ):
+        for module in list(sys.modules.values()):
+            if getattr(module, "__dict__", {}).get(name) is own:
+                setattr(module, name, ours)
 
 
 def _restored(path: Any) -> Any:

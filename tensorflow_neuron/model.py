@@ -51,8 +51,17 @@ class _Traced:
         return {}
 
     def save(self, filepath: Any, *arguments: Any, **keywords: Any) -> None:
-        """Write a SavedModel, which `tf.keras.models.load_model` reads."""
+        """Write a SavedModel, which `tf.keras.models.load_model` reads.
+
+        Raises FileExistsError where there is something already and `overwrite=False`.
+        """
         if is_keras3():
+            overwrite = keywords.get("overwrite", arguments[0] if arguments else True)
+            if not overwrite and os.path.exists(filepath):
+                raise FileExistsError(
+                    f"AwsNeuronModel.save: nothing must be there, got {os.fspath(filepath)!r}\n"
+                    "  try: overwrite=True"
+                )
             tf.saved_model.save(self, str(filepath), signatures={SIGNATURE: self.signature()})
         else:
             if os.path.splitext(filepath)[1] in FILES:

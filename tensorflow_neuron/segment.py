@@ -10,7 +10,7 @@ from hlo_frontend.errors import CaptureError
 from hlo_frontend.graphdef.assemble import Compiled, operator_name, with_all_ports
 from hlo_frontend.graphdef.extract import SegmentCapture, UnsupportedNodesError, capture
 from hlo_frontend.graphdef.graph import Graph
-from hlo_frontend.graphdef.partition import Segment, left_out, partition
+from hlo_frontend.graphdef.partition import Segment, left_out, partition, set_aside
 from hlo_frontend.hlo.errors import HloError
 from hlo_frontend.hlo.module import HloModule
 from hlo_frontend.hlo.types import Shape
@@ -65,6 +65,8 @@ def compile_segments(
                 refused |= without
                 break
         else:
+            if chosen is None:
+                _log_operators(set_aside(graph, refused, found))
             return made
 
 

@@ -41,7 +41,7 @@ def application(served: Served) -> Any:
         return serving.metadata(known(name), number)
 
     def post_predict(name: str, number: int | None = None) -> Any:
-        return serving.predict(known(name), number, flask.request.get_json(force=True))
+        return serving.predict(known(name), number, serving.parsed(flask.request.get_data()))
 
     def refused(error: RequestError) -> Any:
         return {"error": str(error)}, error.status
@@ -72,10 +72,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    server = waitress.create_server(
-        application(served), host=given.rest_api_host, port=given.rest_api_port, threads=THREADS
-    )
-    where = f"http://{given.rest_api_host}:{server.effective_port}/v1/models/{served.name}"
+    host, port = given.rest_api_host, given.rest_api_port
+    try:
+        server = waitress.create_server(application(served), host=host, port=port, threads=THREADS)
+    except OSError as error:
+        print(f"serve: cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr)
+        return 2
+    where = f"http://{host}:{server.effective_port}/v1/models/{served.name}"
     print(f"serving {where}", flush=True)
     try:
         server.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,14 @@ def _inputs(signature: Any) -> Mapping[str, tf.TensorSpec]:
     return found
 
 
+def parsed(body: bytes) -> Any:
+    """The JSON of a request. Raises RequestError (400) where it is none."""
+    try:
+        return json.loads(body)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise RequestError(400, f"JSON Parse error: {error}") from error
+
+
 def predict(served: Served, number: int | None, request: Any) -> dict[str, Any]:
     """The answer to a request with `instances` (a list of rows) or `inputs` (whole tensors).
 
@@ -127,7 +136,10 @@ def predict(served: Served, number: int | None, request: Any) -> dict[str, Any]:
     given = [kind for kind in ("instances", "inputs") if kind in request]
     if len(given) != 1:
         raise RequestError(400, "Missing or both of 'instances' and 'inputs': one must be given")
-    name = request.get("signature_name") or SIGNATURE
+    name = request.get("signature_name", "")
+    if not isinstance(name, str):
+        raise RequestError(400, "'signature_name' key must be a string value")
+    name = name or SIGNATURE
     signatures = served.version(number).signatures
     if name not in signatures:
         raise RequestError(400, f"Serving signature name: {name!r} not found in signature def")
@@ -178,11 +190,22 @@ def _columns(signature: Any, values: Any) -> dict[str, tf.Tensor]:
 
 def _as_tensor(name: str, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
     try:
-        return tf.constant(_decoded(value), spec.dtype)
+        decoded = _decoded(value)
+        _check_integers(decoded, spec.dtype)
+        return tf.constant(decoded, spec.dtype)
     except (ValueError, TypeError) as error:
         raise RequestError(
             400, f"input {name!r} must be a {spec.dtype.name} tensor: {error}"
         ) from error
+
+
+def _check_integers(value: Any, dtype: tf.DType) -> None:
+    """TensorFlow itself cuts off the upper bits of those that do not fit."""
+    if isinstance(value, list):
+        for one in value:
+            _check_integers(one, dtype)
+    elif dtype.is_integer and isinstance(value, int) and not dtype.min <= value <= dtype.max:
+        raise ValueError(f"{value} is not between {dtype.min} and {dtype.max}")
 
 
 def _decoded(value: Any) -> Any:
@@ -197,8 +220,16 @@ def _decoded(value: Any) -> Any:
 def _plain(array: np.ndarray) -> Any:
     """An array as JSON has it."""
     if array.dtype.kind in "OS":  # bytes
-        return [_plain(np.asarray(v)) for v in array] if array.ndim else array.item().decode()
+        return [_plain(np.asarray(v)) for v in array] if array.ndim else _text(array.item())
     return array.astype(np.float32).tolist() if array.dtype.kind == "V" else array.tolist()
+
+
+def _text(value: bytes) -> Any:
+    """Bytes as text; those that are none in base 64, as in a request."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode()}
 
 
 def _rows(outputs: Mapping[str, Any]) -> list[Any]:

@@ -130,9 +130,14 @@ def _call(func: Callable[..., Any], example_inputs: Any) -> Call:
     return lambda call, inputs: call(inputs)
 
 
+def _is_tensor(parameter: Any) -> bool:
+    return isinstance(parameter.type_constraint, tf.TensorSpec)
+
+
 def _takes_keywords(func: Any, given: Mapping[str, Any]) -> bool:
     if isinstance(func, function.ConcreteFunction):
-        return set(given) <= set(func.structured_input_signature[1])
+        by_name = {p.name for p in func.function_type.parameters.values() if _is_tensor(p)}
+        return set(given) in (by_name, set(func.structured_input_signature[1]))
     if isinstance(func, def_function.Function):
         func = func.python_function
     elif isinstance(func, tf.Module | tf.keras.layers.Layer) and hasattr(func, "call"):

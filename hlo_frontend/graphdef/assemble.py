@@ -124,13 +124,14 @@ def _operator(
     attr = node.attr
     attr["graph_def"].s = inner.SerializeToString(deterministic=True)
     attr["executable"].s = one.neff
-    axis = 0 if one.dynamic_batch else NO_BATCH
     for kind, tensors in (("input", segment.inputs), ("output", segment.outputs)):
         types = [graph.types[t] for t in tensors]
         attr[f"{kind}_names"].list.s.extend(f"{kind}{n}".encode() for n in range(len(tensors)))
         attr[f"{kind}_dtypes"].list.type.extend(t.dtype.as_datatype_enum for t in types)
         attr[f"{kind}_shapes"].list.shape.extend(_shape(t) for t in types)
-        attr[f"{kind}_batch_axis"].list.i.extend([axis] * len(tensors))
+        attr[f"{kind}_batch_axis"].list.i.extend(
+            0 if one.dynamic_batch and t.dims else NO_BATCH for t in types
+        )
     attr["model_config"].list.i.extend(one.model_config)
     return node
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tensorflow.python.framework import importer, tensor_util
 from hlo_frontend.errors import CaptureError
 from hlo_frontend.graphdef.graph import Graph, TensorType, is_control, producer
 from hlo_frontend.graphdef.partition import Segment
-from hlo_frontend.hlo.module import HloModule
+from hlo_frontend.hlo.module import HloInstruction, HloModule
 from hlo_frontend.hlo.proto import read_module
 
 LEAST_WEIGHT = 256  # bytes: a smaller constant stays part of the program
@@ -88,11 +88,25 @@ def capture(graph: Graph, segment: Segment) -> SegmentCapture:
     types = [graph.types[t] for t in (*segment.inputs, *(f"{n.name}:0" for n in heavy))]
     data = _hlo(part, names, types, list(segment.outputs))
     return SegmentCapture(
-        read_module(data),
+        _without_places(read_module(data)),
         tuple(graph.types[t] for t in segment.inputs),
         tuple(weights),
         tuple(graph.types[t] for t in segment.outputs),
     )
+
+
+def _without_places(module: HloModule) -> HloModule:
+    """The module without source lines: TensorFlow names a file that is not there."""
+
+    def named(i: HloInstruction) -> HloInstruction:
+        if not i.metadata.source_file:
+            return i
+        return replace(i, metadata=replace(i.metadata, source_file="", source_line=0))
+
+    computations = tuple(
+        replace(c, instructions=tuple(map(named, c.instructions))) for c in module.computations
+    )
+    return replace(module, computations=computations)
 
 
 def _is_weight(graph: Graph, node: Any) -> bool:

@@ -12,7 +12,13 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config
 from tensorflow.python.framework import convert_to_constants
 from tensorflow.python.grappler import tf_optimizer
 
-from hlo_frontend.graphdef.functions import STATELESS, all_nodes, mark_stateless, name_by_contents
+from hlo_frontend.graphdef.functions import (
+    STATELESS,
+    all_nodes,
+    cases_kept,
+    mark_stateless,
+    name_by_contents,
+)
 from hlo_frontend.graphdef.graph import Graph, TensorType, is_control, producer, typed
 from hlo_frontend.graphdef.lift import lift
 from hlo_frontend.graphdef.support import is_pure
@@ -109,9 +115,10 @@ def _with_constants(function: Any) -> Any:
     size = sum(v.dtype.size * v.shape.num_elements() for v in function.graph.variables)
     refuse_large(size, "a model's weights")
     try:
-        frozen = convert_to_constants.convert_variables_to_constants_v2(
-            function, lower_control_flow=False, aggressive_inlining=True
-        )
+        with cases_kept():
+            frozen = convert_to_constants.convert_variables_to_constants_v2(
+                function, lower_control_flow=False, aggressive_inlining=True
+            )
         return frozen.graph.as_graph_def()
     except (ValueError, DecodeError) as error:
         if size < LIMIT // 2:
@@ -179,9 +186,17 @@ def _after_identities(nodes: Sequence[Any], names: set[str]) -> list[Any]:
 
 
 def _refuse_assignments(graph: Any) -> None:
-    changing = changes(all_nodes(graph.as_graph_def()))
+    nodes = list(all_nodes(graph.as_graph_def()))
+    changing = changes(nodes)
     if changing:
         raise unhandled(changing)
+    references = [node.name for node in nodes if node.op in REFERENCES]
+    if references:
+        raise ResourceError(
+            "tensorflow.neuron.trace: variables must be resources, got reference variables of "
+            f"TensorFlow 1: {', '.join(references)}\n"
+            "  try: save the model anew after tf.compat.v1.enable_resource_variables()"
+        )
 
 
 def changes(nodes: Iterable[Any]) -> list[str]:
@@ -191,13 +206,16 @@ def changes(nodes: Iterable[Any]) -> list[str]:
 
 CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAssign", "RngRead")
 
+REFERENCES = ("Variable", "VariableV2")
+
 
 def unhandled(names: Sequence[str]) -> ResourceError:
     """The error for resources, by name, that are no constants."""
     return ResourceError(
         f"tensorflow.neuron.trace: Found unhandled resource tensors: {', '.join(names)}; hash "
         "tables, and variables that the function changes, cannot be traced\n"
-        "  try: look tables up, and change variables, outside the function"
+        "  try: look tables up, and change variables, outside the function; if layers draw random "
+        "numbers, a function that calls the model with training=False"
     )
 
 
@@ -213,7 +231,8 @@ def _known_shapes(graph: Any, prefix: str = "") -> dict[str, list[Any]]:
     known: dict[str, list[Any]] = {}
     for operation in graph.get_operations():
         name = prefix + operation.name
-        known[name] = [t.shape.as_proto() for t in operation.outputs]
+        if all(t.dtype != tf.resource for t in operation.outputs):  # else it is a constant now
+            known[name] = [t.shape.as_proto() for t in operation.outputs]
         if operation.type in CALLS:
             called = graph._get_function(operation.get_attr("f").name)
             if hasattr(called, "graph"):  # a function that was loaded has its shapes in its nodes

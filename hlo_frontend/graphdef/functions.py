@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Set
 from typing import Any
+
+from tensorflow.python.framework import convert_to_constants
 
 from hlo_frontend.graphdef.graph import called_by
 from hlo_frontend.graphdef.support import is_stateful
@@ -16,6 +19,20 @@ STATELESS = {
     "StatefulPartitionedCall": "PartitionedCall",
     "While": "StatelessWhile",
 }
+
+
+@contextlib.contextmanager
+def cases_kept() -> Iterator[None]:
+    """Meanwhile, where TensorFlow keeps conditions and loops as it inlines, it keeps cases too.
+
+    Else it makes operators of them of which some never run, and those of other branches with them.
+    """
+    kept = convert_to_constants._CONTROL_FLOW_OPS
+    convert_to_constants._CONTROL_FLOW_OPS = kept | {"Case", "StatelessCase"}
+    try:
+        yield
+    finally:
+        convert_to_constants._CONTROL_FLOW_OPS = kept
 
 
 def all_nodes(graph_def: Any) -> Iterator[Any]:

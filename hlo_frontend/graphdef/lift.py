@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants, tensor_util
 
 from hlo_frontend.errors import CaptureError
+from hlo_frontend.graphdef.functions import cases_kept
 from hlo_frontend.graphdef.graph import is_control, producer
 
 
@@ -17,9 +18,10 @@ def lift(function: Any) -> tuple[Any, dict[str, Any]]:
 
     Raises CaptureError where a variable is used in another way than being read.
     """
-    graph_def = convert_to_constants._run_inline_graph_optimization(
-        function, lower_control_flow=False, aggressive_inlining=True
-    )
+    with cases_kept():
+        graph_def = convert_to_constants._run_inline_graph_optimization(
+            function, lower_control_flow=False, aggressive_inlining=True
+        )
     handles = {v.handle.ref(): v for v in function.graph.variables}
     variables: dict[str, Any] = {}
     for outer, inner in function.graph.captures:

@@ -21,6 +21,10 @@ DOMINANT = 0.8  # of all that is in segments: the largest alone goes to Neuron t
 # What no tensor between a segment and the rest of the graph can be.
 INNER = frozenset({tf.resource, tf.variant, tf.string})
 
+# Where branches of TensorFlow 1's conditions begin, and where they end.
+BRANCHING = {"Merge": -1, "RefMerge": -1, "RefSwitch": 1, "Switch": 1, "_SwitchN": 1}
+IN_BRANCH = "is in a branch of TensorFlow 1's control flow"
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -81,11 +85,12 @@ def _ordering(graph: Graph) -> list[list[int]]:
 
 
 def _candidates(graph: Graph, refused: Set[str], chosen: Set[str] | None) -> list[bool]:
-    fed = _fed(graph)
+    fed, sometimes = _fed(graph), _sometimes(graph)
     return [
         node.op not in ("Const", "Placeholder")
         and node.name not in refused
         and fed[n]
+        and not sometimes[n]
         and _has_fixed_shapes(graph, node)
         and (compiles(graph, node) if chosen is None else node.name in chosen)
         for n, node in enumerate(graph.nodes)
@@ -98,6 +103,19 @@ def _fed(graph: Graph) -> list[bool]:
     for node, sources in zip(graph.nodes, graph.sources, strict=True):
         fed.append(node.op == "Placeholder" or any(fed[s] for s in sources))
     return fed
+
+
+def _sometimes(graph: Graph) -> list[bool]:
+    """Whether each node is in a branch of TensorFlow 1's conditions.
+
+    An operator with an input from a branch that is not taken makes nothing, so that no segment may
+    have nodes of two of them.
+    """
+    depth: list[int] = []  # of the conditions around each node
+    for node, sources in zip(graph.nodes, graph.sources, strict=True):
+        around = max((depth[s] for s in sources), default=0)
+        depth.append(max(0, around + BRANCHING.get(node.op, 0)))
+    return [d > 0 for d in depth]
 
 
 def _has_fixed_shapes(graph: Graph, node: Any) -> bool:
@@ -118,11 +136,40 @@ def compiles(graph: Graph, node: Any) -> bool:
 def left_out(graph: Graph) -> dict[str, set[str]]:
     """Why nodes that depend on an input cannot go to Neuron; for each reason, their operators."""
     found: dict[str, set[str]] = {}
-    for node, fed in zip(graph.nodes, _fed(graph), strict=True):
-        if fed and node.op not in LIGHT and node.op != "Placeholder":
-            reason = _refusal(graph, node)
+    fed, sometimes = _fed(graph), _sometimes(graph)
+    for n, node in enumerate(graph.nodes):
+        if fed[n] and node.op not in LIGHT and node.op not in ("NeuronOp", "Placeholder"):
+            reason = _refusal(graph, node) or (IN_BRANCH if sometimes[n] else None)
             if reason is not None:
                 found.setdefault(reason, set()).add(node.op)
+    return found
+
+
+def set_aside(graph: Graph, refused: Set[str], segments: Sequence[Segment]) -> dict[str, set[str]]:
+    """Why nodes are in no segment though they can be compiled; by reason, their operators."""
+    placed = {n.name for s in segments for n in (*s.nodes, *s.constants)}
+    outside = [
+        n
+        for n, node in enumerate(graph.nodes)
+        if node.name not in placed and node.op not in LIGHT and node.op != "Placeholder"
+    ]
+    if not outside:
+        return {}
+    fed = _fed(graph)
+    candidates = _candidates(graph, refused, None)
+    members = _peeled(graph, candidates, _free(graph, None))
+    found: dict[str, set[str]] = {}
+    for n in outside:
+        node = graph.nodes[n]
+        if not fed[n]:
+            reason = "depends on no input of the function"
+        elif members[n]:
+            reason = "would not be worth a call to Neuron"
+        elif candidates[n]:
+            reason = "its tensors are no tensors of numbers, and their readers are left out"
+        else:
+            continue
+        found.setdefault(reason, set()).add(node.op)
     return found
 
 
@@ -131,7 +178,8 @@ def _refusal(graph: Graph, node: Any) -> str | None:
     if any(t.dtype == tf.string for t in types):
         return "text"
     inner = [n for n in bodies(graph, node) if n.op not in ("NoOp", "Placeholder")]
-    for one in (node, *inner):
+    inner.sort(key=lambda n: bool(called_by(n)))  # what is called says more than who calls
+    for one in (*inner, node):
         reason = refusal(one)
         if reason is not None:
             return reason if one is node else f"calls {one.op}: {reason}"

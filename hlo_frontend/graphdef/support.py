@@ -19,7 +19,9 @@ EXCLUDED = {
     "is for several devices": ("Collective",),
     "is made for one device": ("Xla",),
 }
-CONTROL_FLOW = frozenset({"StatelessCase", "StatelessIf", "StatelessWhile", "PartitionedCall"})
+CONTROL_FLOW = frozenset(
+    {"StatefulPartitionedCall", "StatelessCase", "StatelessIf", "StatelessWhile", "PartitionedCall"}
+)
 # What AWS's allowlist names (tensorflow-neuron, Apache-2.0): each has a compiler's kernel.
 # fmt: off
 ALLOWLIST = frozenset({
@@ -66,7 +68,7 @@ def _register() -> None:
 def _fits(kernel: Any, node: Any) -> bool:
     for constraint in kernel.constraint:
         given = node.attr[constraint.name]
-        types = given.list.type or [given.type]
+        types = given.list.type if given.HasField("list") else [given.type]
         if not set(types) <= set(constraint.allowed_values.list.type):
             return False
     return True

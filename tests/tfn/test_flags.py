@@ -126,6 +126,29 @@ def test_dynamic_batch_size_keeps_the_other_dimensions(flags):
         model(normal(5, 3), normal(6, 3))
 
 
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: (x * 2, tf.reduce_sum(x)), r"Output #1 has no batch in dimension 0, .* \[\]"),
+        (lambda x: tf.reduce_sum(x, 0), r"Inconsistent NEFF batch sizes: \[3, 4\]"),
+        (lambda x: tf.reshape(x, [-1]), r"Inconsistent NEFF batch sizes: \[4, 12\]"),
+    ],
+)
+def test_dynamic_batch_size_of_outputs_without_the_batch(flags, function, message):
+    flags("--dynamic-batch-size")
+    x = normal(4, 3)
+    model = traced(function, x)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        model(normal(9, 3))
+
+
+def test_dynamic_batch_size_of_inputs_with_two_batches(flags):
+    flags("--dynamic-batch-size")
+    model = traced(lambda x, y: (x * 2, y * 2), (normal(4, 3), normal(8, 3)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"NEFF batch sizes: \[4, 8\]"):
+        model(normal(9, 3), normal(9, 3))
+
+
 def test_dynamic_batch_size_is_saved(flags, tmp_path):
     flags("--dynamic-batch-size")
     tfn.trace(_run, X).save(tmp_path / "model")
@@ -230,6 +253,7 @@ def test_the_compilers_flags(flags):
         ("--extract-weights=t2.micro", "must be one of inf1.xlarge, .* got 't2.micro'"),
         ("--neuroncore-pipeline-cores=none", "number of NeuronCores from 1 to"),
         ("--fp32-cast=some", "must be one of all, all-fp16, .* got 'some'"),
+        ("--dynamic-batch-size=4", "unknown compiler option '--dynamic-batch-size"),
         ("--workdir 'a", "quotes must be in pairs"),
     ],
 )

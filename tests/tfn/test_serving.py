@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,7 +16,7 @@ import tensorflow as tf
 import tensorflow_neuron as tfn
 from tensorflow_neuron import serving
 from tensorflow_neuron.export import export_portable
-from tensorflow_neuron.serve import application
+from tensorflow_neuron.serve import application, main
 from tests.tfn.judged import assert_equal, normal
 from tests.tfn.process import ROOT
 
@@ -88,6 +89,8 @@ def test_status_and_metadata(client):
         ({"inputs": {"other": []}}, r"the inputs must be \['input_1'\], got \['other'\]"),
         ({"instances": [{"other": 1}]}, "every instance must have the inputs"),
         ({"instances": [[1]], "signature_name": "none"}, "'none' not found in signature def"),
+        ({"instances": [[1]], "signature_name": ["none"]}, "'signature_name' key must be a string"),
+        ({"instances": [[1]], "signature_name": {}}, "'signature_name' key must be a string"),
     ],
 )
 def test_requests_that_do_not_fit(client, request_, message):
@@ -101,8 +104,10 @@ def test_what_is_not_there(client):
         answer = client.get(where)
         assert answer.status_code == 404
         assert answer.json["error"]
-    answer = client.post("/v1/models/mine:predict", data="{")
-    assert answer.status_code == 400
+    for body in (b"{", b"", b"\xff{}"):
+        answer = client.post("/v1/models/mine:predict", data=body)
+        assert answer.status_code == 400
+        assert answer.json["error"].startswith("JSON Parse error: ")
 
 
 def test_text_in_base64(tmp_path):
@@ -115,6 +120,35 @@ def test_text_in_base64(tmp_path):
     assert serving.predict(served, None, {"instances": [row]}) == {
         "predictions": [{"n": 3, "s": "abc"}]
     }
+
+
+def test_bytes_that_are_no_text_come_back_in_base64(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec([None], tf.string, "s")
+    module.f = tf.function(lambda s: {"s": s}, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.f)
+    row = {"b64": base64.b64encode(b"\xff\xfe").decode()}
+    answer = serving.predict(serving.load("text", tmp_path), None, {"instances": [row]})
+    assert answer == {"predictions": [row]}
+
+
+def test_integers_that_do_not_fit(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec([None], tf.uint8, "n")
+    module.f = tf.function(lambda n: {"n": n}, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.f)
+    served = serving.load("numbers", tmp_path)
+    assert serving.predict(served, None, {"inputs": [0, 255]}) == {"outputs": [0, 255]}
+    for wrong in (256, -1, 1 << 70):
+        with pytest.raises(serving.RequestError, match=f"{wrong} is not between 0 and 255"):
+            serving.predict(served, None, {"inputs": [1, wrong]})
+
+
+def test_a_port_that_is_taken(folder, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([f"--model_base_path={folder / '1'}", f"--rest_api_port={port}"]) == 2
+    assert f"serve: cannot listen on 127.0.0.1:{port}: " in capsys.readouterr().err
 
 
 def test_a_folder_without_models(tmp_path):

@@ -77,6 +77,25 @@ def test_a_model_with_named_inputs():
     traced(K.Model(named, made), {"left": X, "right": Y})
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_dict_for_a_concrete_function(whole):
+    spec = tf.TensorSpec([3, 3])
+    if whole:
+        given = {"a": spec, "b": spec}
+        function = tf.function(lambda d: d["a"] - 2 * d["b"]).get_concrete_function(given)
+    else:
+        function = tf.function(lambda b, a: a - 2 * b).get_concrete_function(spec, spec)
+    made = tfn.trace(function, {"a": X, "b": Y})
+    assert_equal(X - 2 * Y, made({"b": Y, "a": X}))
+
+
+def test_a_traced_model_within_a_function():
+    inner = tfn.trace(_multiply, (X, Y))
+    assert tfn.trace(inner, (X, Y)).on_neuron_ratio == 1.0
+    made = traced(lambda x: inner(x, Y) @ x, X)
+    assert (operators(made), made.on_neuron_ratio) == (["NeuronOp", "NeuronOp"], 1.0)
+
+
 def test_arrays_are_tensors():
     made = tfn.trace(_multiply, (X.numpy(), Y.numpy()))
     assert_equal(_multiply(X, Y), made(X.numpy(), Y.numpy()))
@@ -397,6 +416,25 @@ def test_a_trace_is_saved_with_any_inputs_and_outputs(tmp_path):
         assert_equal(run(**given), loaded(given))
         served = tf.saved_model.load(str(tmp_path / folder)).signatures["serving_default"](**given)
         assert_equal(run(**given)["sum"], [served["output_1"], served["output_2"]])
+
+
+def test_keras_saves_a_traced_model_as_one(tmp_path):
+    model = _dense_model()
+    made = tfn.trace(model, normal(1, 3))
+    K.models.save_model(made, tmp_path / "traced")
+    K.models.save_model(model, tmp_path / "model.keras")
+    for name in ("traced", "model.keras"):
+        assert_equal(model(normal(1, 3)), K.models.load_model(tmp_path / name)(normal(1, 3)))
+    with pytest.raises(FileExistsError, match=r"nothing must be there, got .*traced"):
+        made.save(tmp_path / "traced", overwrite=False)
+
+
+def test_what_is_left_out_though_it_could_be_compiled_is_logged(caplog):
+    traced(lambda x: (x @ x, 0.0 * tf.random.normal([3])), X)
+    assert "RandomStandardNormal\n  depends on no input of the function" in caplog.text
+    counted = tf.function(lambda x: tf.unique_with_counts(tf.sin(x[0]))[2])
+    traced(lambda x: tf.reduce_sum(counted(x)) + tf.cast(x @ x, tf.int32), X)
+    assert "StridedSlice\n  would not be worth a call to Neuron" in caplog.text
 
 
 def test_weights_beyond_the_limit_of_a_graph(monkeypatch):
