@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import json
+import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,63 +37,60 @@ class Effort:
     turns: int = 9
 
 
-@dataclass(slots=True)
-class Worker:
-    """A contestant's process."""
+class Workers:
+    """The process in which a model is built, and its copies, one for each contestant."""
 
-    contestant: str
-    process: subprocess.Popen[str]
-    medians: list[float] = field(default_factory=list)  # seconds of a call, of each turn
-
-    @staticmethod
-    def start(contestant: str, model: str, batch: int) -> Worker:
-        command = [sys.executable, "-m", "scripts.bench_worker", contestant, model, str(batch)]
+    def __init__(self, model: str, batch: int) -> None:
+        command = [sys.executable, "-m", "scripts.bench_worker", model, str(batch)]
         pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
-        process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=quiet, text=True, cwd=ROOT
+        self._process = subprocess.Popen(
+            command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=quiet,
+            text=True,
+            cwd=ROOT,
+            process_group=0,
         )
-        return Worker(contestant, process)
 
-    def answer(self) -> Any:
-        """The next line the worker says; where it died, that it did."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if line:
+    def ask(self, *words: object) -> Any:
+        """The answer to a line. Raises RuntimeError where the model was not built."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            print(*words, file=self._process.stdin, flush=True)
+        if line := self._process.stdout.readline():
             return json.loads(line)
-        return {"reason": f"the process ended with status {self.process.wait()}"}
+        raise RuntimeError(f"bench: the process ended with status {self._process.wait()}")
 
-    def turn(self, seconds: float) -> None:
-        assert self.process.stdin is not None
-        print(seconds, file=self.process.stdin, flush=True)
-        taken = self.answer()
+    def turn(self, contestant: str, seconds: float) -> float:
+        """The median of the seconds of its calls."""
+        taken = self.ask(contestant, seconds)
         if isinstance(taken, dict):
-            raise RuntimeError(f"bench: {self.contestant}: {taken['reason']}")
-        self.medians.append(statistics.median(taken))
+            raise RuntimeError(f"bench: {contestant}: {taken['reason']}")
         time.sleep(PAUSE)
+        return statistics.median(taken)
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def compare(model: str, batch: int, contestants: Iterable[str], effort: Effort) -> Results:
     """What each contestant made of a model: seconds of a call by turn, or why there are none."""
-    made: Results = {}
-    workers: list[Worker] = []
+    workers = Workers(model, batch)
     try:
-        for name in contestants:  # one after the other: each has the machine to itself
-            worker = Worker.start(name, model, batch)
-            workers.append(worker)
-            made[name] = worker.answer()
-        running = [w for w in workers if "reason" not in made[w.contestant]]
+        # One after the other: each has the machine to itself.
+        made: Results = {name: workers.ask(name) for name in contestants}
+        running = [name for name, answer in made.items() if "reason" not in answer]
+        turns: dict[str, list[float]] = {name: [] for name in running}
         for turn in range(effort.turns + 1):
-            for worker in random.Random(turn).sample(running, len(running)):
-                worker.turn(effort.seconds)
-        for worker in running:
-            made[worker.contestant]["turns"] = worker.medians[1:]
+            for name in random.Random(turn).sample(running, len(running)):
+                turns[name].append(workers.turn(name, effort.seconds))
     finally:
-        for worker in workers:
-            worker.stop()
+        workers.stop()
+    for name in running:
+        made[name]["turns"] = turns[name][1:]
     return made
 
 
