@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import torch
 from rich.console import Console
 
 from scripts import bench_peers, bench_report
+from scripts.bench_contestants import Contestant
 from scripts.bench_models import MODELS
-from scripts.bench_peers import Effort, Worker, compare, keep, kept
+from scripts.bench_peers import Effort, Workers, compare, keep, kept
 from scripts.bench_roofline import least_seconds
-from scripts.bench_worker import difference, timed
+from scripts.bench_worker import Case, Copy, difference, prepare, timed
 
 
 def test_cases_are_models_with_their_batches_or_those_asked_for():
@@ -58,11 +60,22 @@ def test_the_roofline_is_the_higher_of_the_two():
     assert least_seconds(light, peaks, True) == pytest.approx(0.2)
 
 
-def test_a_worker_answers_in_turn_and_one_that_fails_says_why():
+def test_contestants_take_turns():
     made = compare("mlp", 1, ["eager"], Effort(0.01, 2))
-    assert made["eager"]["error"] == 0.0 and len(made["eager"]["turns"]) == 2
-    worker = Worker.start("eager", "no such model", 1)
-    assert worker.answer() == {"reason": "the process ended with status 1"}
+    assert made["eager"]["error"] == 0.0
+    assert len(made["eager"]["turns"]) == 2
+
+
+def test_a_contestant_that_fails_or_dies_says_why():
+    case = Case(torch.nn.Identity(), (torch.ones(2),), torch.ones(2))
+    makers = (lambda module, inputs: 1 / 0, lambda module, inputs: os._exit(3))
+    failing, dying = (Contestant("a", "torch", make, 1e-3) for make in makers)
+    assert prepare(failing, case) == (None, {"reason": "ZeroDivisionError: division by zero"})
+    reason = "the process ended with status 3"
+    assert json.loads(Copy.start(dying, case, 1).answer()) == {"reason": reason}
+    workers = Workers("no such model", 1)
+    with pytest.raises(RuntimeError, match="ended with status 1"):
+        workers.ask("eager")
 
 
 RESULTS = {
