@@ -62,6 +62,7 @@ KERNELS = Library(
         "kernels/ffi.cc",
         "kernels/packing.cc",
         "kernels/rows.cc",
+        "kernels/slide.cc",
         "kernels/staging.cc",
         "kernels/tile.cc",
         "kernels/work.cc",

@@ -63,7 +63,7 @@ class Rows {
   void put(int64_t at, int64_t low, int64_t high, int64_t count, Sources* to) const {
     const int64_t step = c_.rows.empty() ? 0 : c_.rows.back().stride * element_;
     const char* from = data_ + at * element_;
-    for (int64_t r = 0; r < low; ++r) to[r] = zeros_;
+    for (int64_t r = 0; r < std::min(low, count); ++r) to[r] = zeros_;
     for (int64_t r = low; r < high; ++r) to[r] = from + r * step;
     for (int64_t r = std::max(low, high); r < count; ++r) to[r] = zeros_;
   }

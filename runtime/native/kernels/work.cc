@@ -124,9 +124,17 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
   const int64_t count = tiles_of(rows.last - rows.first);
   auto* const sources = reinterpret_cast<Sources*>(
       scratch.sources.get(count * c_.tap_count() * kRows * sizeof(Sources)));
+  bool slid = false;
   const auto locate = [&](const Contraction& from, const char* at, const char* outside,
                           int64_t start) {
     const int64_t taps = from.tap_count();
+    slid = Strips::fit(from);
+    if (slid) {
+      const auto* first = reinterpret_cast<const float*>(at) + start;
+      scratch.strips.locate(from, first, reinterpret_cast<const float*>(outside), rows.first,
+                            rows.last);
+      return taps;
+    }
     Rows found(from, at, p_.element, outside, start, rows.first);
     for (int64_t t = 0; t < count; ++t) {
       found.locate(row_of(rows, t + 1) - row_of(rows, t), sources + t * taps * kRows);
@@ -134,8 +142,8 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
     return taps;
   };
   int64_t depth = p_.depth, taps;
+  const char* const outside = zeros(c_.each ? c_.columns * 4 : p_.depth * p_.element);
   if (lies_ready()) {
-    const char* outside = zeros(c_.each ? c_.columns * 4 : p_.depth * p_.element);
     const int64_t start = start_of(c_, group, c_.left_start, &GroupDimension::left_stride);
     taps = locate(c_, static_cast<const char*>(data), outside, start);
   } else {
@@ -149,8 +157,38 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
     }
     taps = locate(from, copied, nullptr, from.left_start);
   }
+  if (slid) {
+    const auto* const padding = reinterpret_cast<const float*>(outside);
+    return slide(group, panels, packed, program, task, scratch, padding);
+  }
   multiply(group, rows, panels, packed, program, task, scratch.tile, sources, taps,
            depth * p_.element / 4);
+}
+
+void Work::slide(int64_t group, Range panels, const char* packed, const TileProgram& program,
+                 const TileTask& task, Scratch& scratch, const float* zeros) const {
+  const std::vector<Strip>& strips = scratch.strips.all();
+  const int64_t size = c_.taps.back().size, taps = c_.tap_count();
+  const SlideKernels kernels = slides(size);
+  for (int64_t panel = panels.first; panel < panels.last; ++panel) {
+    const auto* const here = reinterpret_cast<const float*>(packed + panel * p_.panel_bytes);
+    const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
+    const int64_t ld = columns > W ? kPanel : W, most = tiles_at_once(program, ld, taps) * kRows;
+    const size_t floats = program.scratch(static_cast<int>(most), static_cast<int>(ld));
+    auto* const tile = reinterpret_cast<float*>(scratch.tile.get(static_cast<int64_t>(floats) * 4));
+    for (size_t n = 0; n < strips.size();) {
+      const int64_t first = strips[n].row;
+      int height = 0;
+      for (; n < strips.size() && height + strips[n].height <= most; height += strips[n++].height) {
+        kernels.of[strips[n].height - 1](Slide{strips[n], scratch.strips.lines(strips[n]),
+                                               taps / size, zeros, here, column, columns,
+                                               tile + height * ld, ld});
+      }
+      task.run({group * c_.row_count() + first, height, column, static_cast<int>(columns),
+                static_cast<int>(ld)},
+               tile);
+    }
+  }
 }
 
 void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,

@@ -7,6 +7,7 @@
 #include "multiply.h"
 #include "packing.h"
 #include "parallel.h"
+#include "slide.h"
 
 namespace neuron::kernels {
 
@@ -30,6 +31,7 @@ Range rows_of(const Contraction& c, int64_t part, int64_t parts);
 // What a thread keeps of one contraction from chunk to chunk.
 struct Scratch {
   Arena sources, staged, packed, tile;
+  Strips strips;
 };
 
 class Work {
@@ -55,6 +57,8 @@ class Work {
   void multiply(int64_t group, Range rows, Range panels, const char* packed,
                 const TileProgram& program, const TileTask& task, Arena& memory,
                 const Sources* sources, int64_t taps, int64_t depth) const;
+  void slide(int64_t group, Range panels, const char* packed, const TileProgram& program,
+             const TileTask& task, Scratch& scratch, const float* zeros) const;
 
   const Contraction& c_;
   const Packing p_;

@@ -1,0 +1,53 @@
+#include "slide.h"
+
+namespace neuron::kernels {
+
+bool Strips::fit(const Contraction& c) {
+  if (!c.each || c.rows.empty() || c.taps.empty()) return false;
+  const TapDimension& tap = c.taps.back();
+  const bool along = tap.row + 1 == static_cast<int64_t>(c.rows.size()) && tap.step == 1 &&
+                     tap.dilation == 1 && tap.stride == c.rows.back().stride;
+  return along && (tap.size == 3 || tap.size == 5 || tap.size == kMostSlid);
+}
+
+void Strips::locate(const Contraction& c, const float* data, const float* zeros, int64_t first,
+                    int64_t last) {
+  strips_.clear();
+  lines_.clear();
+  const size_t end = c.rows.size() - 1;
+  const TapDimension& tap = c.taps.back();
+  for (int64_t row = first; row < last;) {
+    int64_t index[kMaxRank], rest = row;
+    const float* at = data;
+    for (size_t d = c.rows.size(); d-- > 0;) {
+      index[d] = rest % c.rows[d].size;
+      rest /= c.rows[d].size;
+      at += index[d] * c.rows[d].stride;
+    }
+    const int64_t run = std::min(c.rows[end].size - index[end], last - row);
+    const int64_t parts = (run + kRows - 1) / kRows;  // of nearly the same height
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t from = run * part / parts, height = run * (part + 1) / parts - from;
+      const int64_t before = tap.low - index[end] - from;  // elements of padding
+      strips_.push_back({row + from, static_cast<int>(height), before,
+                         std::min(height + tap.size - 1, tap.limit + before), lines_.size()});
+      list(c, index, 0, at + from * tap.stride, zeros, true);
+    }
+    row += run;
+  }
+}
+
+void Strips::list(const Contraction& c, const int64_t* index, size_t t, const float* at,
+                  const float* zeros, bool inside) {
+  if (t + 1 == c.taps.size()) {
+    lines_.push_back(inside ? Line{at, c.taps.back().stride} : Line{zeros, 0});
+    return;
+  }
+  const TapDimension& d = c.taps[t];
+  int64_t position = (d.row < 0 ? 0 : index[d.row] * d.step) - d.low;
+  for (int64_t n = 0; n < d.size; ++n, at += d.stride, position += d.dilation) {
+    list(c, index, t + 1, at, zeros, inside && position >= 0 && position < d.limit);
+  }
+}
+
+}  // namespace neuron::kernels
