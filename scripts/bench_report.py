@@ -164,15 +164,18 @@ def growth(results: Mapping[str, Any]) -> Iterator[Section]:
     for name, points in results.get("growth", {}).items():
         kinds = ("capture", "compile", "load", "call")
         table = [[at, *(digits(p[k] * 1e3) for k in kinds)] for at, p in points.items()]
-        notes = [f"straight line through *{k}*: R² = {_straight(points, k):.3f}" for k in kinds[1:]]
+        notes = [_line_through(points, kind) for kind in kinds[1:]]
         yield Section(f"Growth with {name}, milliseconds", [name, *kinds], table, notes)
 
 
-def _straight(points: Mapping[str, Mapping[str, float]], kind: str) -> float:
-    if len(points) < 2:
-        return 1.0
+CONSTANT = 2.0  # a series whose largest is less than so many times its least does not grow
+
+
+def _line_through(points: Mapping[str, Mapping[str, float]], kind: str) -> str:
     x, y = [float(n) for n in points], [p[kind] for p in points.values()]
-    return statistics.correlation(x, y) ** 2
+    if max(y) < CONSTANT * min(y):
+        return f"*{kind}* does not grow: {digits(min(y) * 1e3)} to {digits(max(y) * 1e3)}"
+    return f"straight line through *{kind}*: R² = {statistics.correlation(x, y) ** 2:.3f}"
 
 
 SECTIONS: tuple[Callable[[Mapping[str, Any]], Iterator[Section]], ...] = (peers, stages, growth)

@@ -106,12 +106,12 @@ def test_ratios_goals_and_reasons_are_in_the_report():
 
 
 def test_growth_says_how_straight_it_is():
-    points = {
-        str(n): dict.fromkeys(("capture", "compile", "load", "call"), n / 10) for n in (1, 2, 4)
-    }
+    growing = ("capture", "compile", "call")
+    points = {str(n): {**dict.fromkeys(growing, n / 10), "load": 0.5} for n in (1, 2, 4)}
     (section,) = bench_report.growth({"growth": {"depth": points}})
-    assert section.rows[0] == ["1", "100", "100", "100", "100"]
+    assert section.rows[0] == ["1", "100", "100", "500", "100"]
     assert section.notes[0] == "straight line through *compile*: R² = 1.000"
+    assert section.notes[1] == "*load* does not grow: 500 to 500"
 
 
 @pytest.mark.parametrize(
