@@ -38,6 +38,13 @@ def _library() -> ctypes.CDLL | None:
     return loaded
 
 
+def _loaded() -> ctypes.CDLL:
+    native = _library()
+    if native is None:
+        raise RuntimeError("runtime.units: the native kernels must be there where they are used")
+    return native
+
+
 def _words(numbers: Sequence[int]) -> tuple[np.ndarray, tuple[ctypes.c_void_p, ctypes.c_size_t]]:
     array = np.array(numbers, np.int64)
     return array, (ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.size))
@@ -45,9 +52,7 @@ def _words(numbers: Sequence[int]) -> tuple[np.ndarray, tuple[ctypes.c_void_p, c
 
 def pack(words: Sequence[int], array: np.ndarray) -> np.ndarray:
     """A second operand of a contraction in the order in which the kernel reads it."""
-    native = _library()
-    if native is None:
-        raise RuntimeError("runtime.units: the native kernels must be loaded before they are used")
+    native = _loaded()
     held, given = _words(words)
     size = native.neuron_packed_bytes(*given)
     if size < 0:
@@ -66,6 +71,7 @@ def pack(words: Sequence[int], array: np.ndarray) -> np.ndarray:
 
 def call(kernel: str, shape: Shape, words: Sequence[int], operands: Sequence[Value]) -> jax.Array:
     """The result of a kernel on arrays, as a part of what is being traced."""
+    _loaded()
     result = jax.ShapeDtypeStruct(shape.dims, shape.numpy)
     made: jax.Array = jax.ffi.ffi_call(kernel, result)(*operands, words=np.array(words, np.int64))
     return made

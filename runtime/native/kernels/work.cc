@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "locate.h"
@@ -120,46 +121,37 @@ const char* Work::panels(int64_t group, Range panels, Scratch& scratch) const {
 void Work::run(int64_t group, Range rows, Range panels, const char* packed,
                const TileProgram& program, const TileTask& task, Scratch& scratch,
                const void* left) const {
-  const void* const data = left != nullptr ? left : left_;
-  const int64_t count = tiles_of(rows.last - rows.first);
-  auto* const sources = reinterpret_cast<Sources*>(
-      scratch.sources.get(count * c_.tap_count() * kRows * sizeof(Sources)));
-  bool slid = false;
-  const auto locate = [&](const Contraction& from, const char* at, const char* outside,
-                          int64_t start) {
-    const int64_t taps = from.tap_count();
-    slid = Strips::fit(from);
-    if (slid) {
-      const auto* first = reinterpret_cast<const float*>(at) + start;
-      scratch.strips.locate(from, first, reinterpret_cast<const float*>(outside), rows.first,
-                            rows.last);
-      return taps;
-    }
-    Rows found(from, at, p_.element, outside, start, rows.first);
-    for (int64_t t = 0; t < count; ++t) {
-      found.locate(row_of(rows, t + 1) - row_of(rows, t), sources + t * taps * kRows);
-    }
-    return taps;
-  };
-  int64_t depth = p_.depth, taps;
-  const char* const outside = zeros(c_.each ? c_.columns * 4 : p_.depth * p_.element);
-  if (lies_ready()) {
-    const int64_t start = start_of(c_, group, c_.left_start, &GroupDimension::left_stride);
-    taps = locate(c_, static_cast<const char*>(data), outside, start);
-  } else {
+  const char* at = static_cast<const char*>(left != nullptr ? left : left_);
+  const char* const padding = zeros(c_.each ? c_.columns * 4 : p_.depth * p_.element);
+  std::optional<Contraction> staged;  // how a copy is read, in which padding lies already
+  int64_t depth = p_.depth;
+  if (!lies_ready()) {
     const Staging staging(c_, p_, staged_ ? all_rows(c_) : box_of(c_, rows.first, rows.last));
-    const Contraction from = staging.reading(&depth);
-    const char* copied = staged_ + group * staging.bytes();
+    staged = staging.reading(&depth);
     if (staged_ == nullptr) {
       char* const to = scratch.staged.get(staging.bytes());
-      staging.fill(data, group, 0, staging.positions(), to);
-      copied = to;
+      staging.fill(at, group, 0, staging.positions(), to);
+      at = to;
+    } else {
+      at = staged_ + group * staging.bytes();
     }
-    taps = locate(from, copied, nullptr, from.left_start);
   }
-  if (slid) {
-    const auto* const padding = reinterpret_cast<const float*>(outside);
-    return slide(group, panels, packed, program, task, scratch, padding);
+  const Contraction& from = staged ? *staged : c_;
+  const int64_t start =
+      staged ? staged->left_start
+             : start_of(c_, group, c_.left_start, &GroupDimension::left_stride);
+  if (Strips::fit(from)) {
+    const auto* const outside = reinterpret_cast<const float*>(padding);
+    scratch.strips.locate(from, reinterpret_cast<const float*>(at) + start, outside, rows.first,
+                          rows.last);
+    return slide(group, panels, packed, program, task, scratch, outside);
+  }
+  const int64_t count = tiles_of(rows.last - rows.first), taps = from.tap_count();
+  auto* const sources =
+      reinterpret_cast<Sources*>(scratch.sources.get(count * taps * kRows * sizeof(Sources)));
+  Rows found(from, at, p_.element, staged ? nullptr : padding, start, rows.first);
+  for (int64_t t = 0; t < count; ++t) {
+    found.locate(row_of(rows, t + 1) - row_of(rows, t), sources + t * taps * kRows);
   }
   multiply(group, rows, panels, packed, program, task, scratch.tile, sources, taps,
            depth * p_.element / 4);
