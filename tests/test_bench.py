@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from rich.console import Console
 from scripts import bench_peers, bench_report
 from scripts.bench_contestants import Contestant
 from scripts.bench_models import MODELS
-from scripts.bench_peers import Effort, Workers, compare, keep, kept
+from scripts.bench_peers import ROOT, Effort, Workers, compare, keep, kept
 from scripts.bench_roofline import least_seconds
-from scripts.bench_worker import Case, Copy, difference, prepare, timed
+from scripts.bench_worker import Case, difference, prepare, timed
 
 
 def test_cases_are_models_with_their_batches_or_those_asked_for():
@@ -66,13 +67,24 @@ def test_contestants_take_turns():
     assert len(made["eager"]["turns"]) == 2
 
 
+# In a process of its own: one that has threads is not to be copied.
+DYING = """
+import os, torch
+from scripts.bench_contestants import Contestant
+from scripts.bench_worker import Case, Copy
+case = Case(torch.nn.Identity(), (torch.ones(2),), torch.ones(2))
+dying = Contestant("dying", "torch", lambda module, inputs: os._exit(3), 1e-3)
+print(Copy.start(dying, case, 1).answer())
+"""
+
+
 def test_a_contestant_that_fails_or_dies_says_why():
     case = Case(torch.nn.Identity(), (torch.ones(2),), torch.ones(2))
-    makers = (lambda module, inputs: 1 / 0, lambda module, inputs: os._exit(3))
-    failing, dying = (Contestant("a", "torch", make, 1e-3) for make in makers)
+    failing = Contestant("failing", "torch", lambda module, inputs: 1 / 0, 1e-3)
     assert prepare(failing, case) == (None, {"reason": "ZeroDivisionError: division by zero"})
-    reason = "the process ended with status 3"
-    assert json.loads(Copy.start(dying, case, 1).answer()) == {"reason": reason}
+    command = [sys.executable, "-c", DYING]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    assert json.loads(done.stdout) == {"reason": "the process ended with status 3"}
     workers = Workers("no such model", 1)
     with pytest.raises(RuntimeError, match="ended with status 1"):
         workers.ask("eager")
