@@ -60,14 +60,13 @@ def parse_flags(text: str) -> Flags:
             )
     options = parse_options(split.words)
     if split.target:
-        options = replace(options, target=_same_target(split))
+        options = replace(options, target=_same_target(split, options.target))
     return Flags(**flags, options=options, words=tuple(split.words))
 
 
-def _same_target(split: _Split) -> str:
+def _same_target(split: _Split, target: str) -> str:
     """The target of the instance type, which `--target` must not contradict."""
     asked = [w for w in split.words if w.partition("=")[0] == "--target"]
-    target = parse_options(split.words).target
     if asked and target != split.target:
         raise OptionError(
             f"NEURON_CC_FLAGS: --extract-weights for {split.target} and --target={target} "

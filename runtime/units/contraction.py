@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, WindowDimension
 from neff.program import Function, Instruction
-from runtime.units.views import View, merged, row_major, view
+from runtime.units.views import View, merged, picked, row_major, view
 
 # Below this many products a call into the kernel costs more than the loop that XLA makes.
 FEWEST_PRODUCTS = 2048
@@ -175,8 +175,8 @@ def _dot(function: Function, i: Instruction, left: Operand, right: Operand) -> C
     )
     free = [d for d in range(len(lv.dims)) if d not in (*n.lhs_batch, *n.lhs_contracting)]
     other = [d for d in range(len(rv.dims)) if d not in (*n.rhs_batch, *n.rhs_contracting)]
-    rows = merged(*_picked(lv, free))
-    columns = merged(*_picked(rv, other))
+    rows = merged(*picked(lv, free))
+    columns = merged(*picked(rv, other))
     if len(summed) > 2 or len(columns) != 1 or len(groups) + len(rows) > 8:
         return None
     depth, *steps = summed
@@ -204,10 +204,6 @@ def _dot(function: Function, i: Instruction, left: Operand, right: Operand) -> C
     count = prod(g.size for g in groups), prod(r[0] for r in rows)
     reads = (*count, depth.size) if plain else None
     return Contraction(lv.source, rv.source, words, len(other), *count, reads)
-
-
-def _picked(of: View, which: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return tuple(of.dims[d] for d in which), tuple(of.strides[d] for d in which)
 
 
 def _summed(dimensions: list[Depth]) -> list[Depth]:
@@ -249,7 +245,7 @@ def _convolution(
         step = w.window_dilation
         taps.append(Tap(w.size, step * stride, d + 1, w.stride, step, w.pad_low, size))
         start -= w.pad_low * stride
-    right_tap = merged(*_picked(rv, list(n.kernel_spatial)))
+    right_tap = merged(*picked(rv, list(n.kernel_spatial)))
     if len(right_tap) > 1:
         return None
     feature = n.input_feature, n.kernel_input_feature

@@ -85,6 +85,11 @@ _STEPS: dict[str, Callable[[View, Instruction], View | None]] = {
 }
 
 
+def picked(of: View, which: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The sizes and strides of some dimensions."""
+    return tuple(of.dims[d] for d in which), tuple(of.strides[d] for d in which)
+
+
 def merged(dims: tuple[int, ...], strides: tuple[int, ...]) -> list[tuple[int, int]]:
     """Sizes and strides with neighbours that are walked in one stride made one, none of size 1."""
     found: list[tuple[int, int]] = []

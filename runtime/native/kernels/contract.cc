@@ -64,7 +64,8 @@ void contract(const Contraction& c, const Threads& given, const void* left, cons
   static thread_local Arena staged, packed;
   const int64_t sums = c.group_count() * c.row_count() * c.columns;
   const bool alone = sums * c.tap_count() * (c.each ? 1 : c.depth) < kSmall;
-  const Threads& threads = alone ? Threads{} : given;
+  const Threads nobody;
+  const Threads& threads = alone ? nobody : given;
   Work work(c, left, right);
   const Division division(c, work.packing(), threads.helpers + 1);
   // What one chunk alone reads is copied or packed by its thread.

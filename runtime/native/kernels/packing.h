@@ -2,10 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 
 #include "contract.h"
+#include "scratch.h"
 #include "vector.h"
 
 namespace neuron::kernels {
@@ -33,25 +32,6 @@ struct Packing {
         panels((c.columns + kPanel - 1) / kPanel),
         panel_bytes(c.tap_count() * depth * kPanel * element),
         group_bytes(panels * panel_bytes) {}
-};
-
-// Memory that a thread keeps between its calls.
-class Arena {
- public:
-  char* get(int64_t bytes) {
-    if (bytes > size_) {
-      data_.reset(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
-      size_ = bytes;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(char* data) const { std::free(data); }
-  };
-  std::unique_ptr<char, Free> data_;
-  int64_t size_ = 0;
 };
 
 inline float bf16_to_float(uint16_t value) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "parallel.h"
+#include "scratch.h"
 #include "tile.h"
 #include "vector.h"
 
@@ -49,5 +51,18 @@ class RowTiles {
   int64_t columns_, block_, height_;
   size_t scratch_;
 };
+
+// Calls run(tile, scratch) for the tiles of so many rows, in about so many parts on the threads.
+template <typename Run>
+void each_tile(const RowTiles& cut, int64_t rows, int64_t parts, const Threads& threads, Run&& run) {
+  const int64_t tiles = cut.count(rows), chunks = std::min(tiles, parts);
+  scratch_of(cut.scratch());  // where memory runs out it is told here, not on a thread
+  parallel_for(threads, chunks, [&](int64_t chunk) {
+    float* const scratch = scratch_of(cut.scratch());
+    for (int64_t t = tiles * chunk / chunks; t < tiles * (chunk + 1) / chunks; ++t) {
+      run(cut.tile(0, rows, t), scratch);
+    }
+  });
+}
 
 }  // namespace neuron::kernels

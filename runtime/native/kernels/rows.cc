@@ -1,10 +1,8 @@
 // Elementwise instructions and reductions over rows: a tile program run on all rows of its space.
-#include <algorithm>
 #include <stdexcept>
 
 #include "ffi.h"
 #include "row_tiles.h"
-#include "scratch.h"
 
 namespace neuron::kernels {
 namespace {
@@ -15,17 +13,9 @@ constexpr int64_t kSmall = 16 * 1024;
 void run_rows(const TileProgram& program, const TileTask& task, const Threads& threads) {
   const int64_t rows = program.space().rows(), columns = program.space().columns();
   if (rows == 0 || columns == 0) return;
-  const RowTiles cut(program);
-  const int64_t tiles = cut.count(rows);
   const int64_t parts = rows * columns < kSmall ? 1 : 4 * (threads.helpers + 1);
-  const int64_t chunks = std::min(tiles, parts);
-  scratch_of(cut.scratch());  // where memory runs out it is told here, not on a thread
-  parallel_for(threads, chunks, [&](int64_t chunk) {
-    float* const scratch = scratch_of(cut.scratch());
-    for (int64_t t = tiles * chunk / chunks; t < tiles * (chunk + 1) / chunks; ++t) {
-      task.run(cut.tile(0, rows, t), scratch);
-    }
-  });
+  each_tile(RowTiles(program), rows, parts, threads,
+            [&](const Tile& tile, float* scratch) { task.run(tile, scratch); });
 }
 
 xla::ffi::Error rows_handler(xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs args,

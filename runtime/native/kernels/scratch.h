@@ -9,20 +9,31 @@
 
 namespace neuron::kernels {
 
-// At least so many floats, aligned to 64 bytes: this thread's, until it asks again.
-inline float* scratch_of(size_t floats) {
-  struct Free {
-    void operator()(float* memory) const { std::free(memory); }
-  };
-  static thread_local std::unique_ptr<float, Free> memory;
-  static thread_local size_t size = 0;
-  if (size < floats) {
-    size = 0;
-    memory.reset(static_cast<float*>(std::aligned_alloc(64, (floats * 4 + 63) / 64 * 64)));
-    if (memory == nullptr) throw std::bad_alloc();
-    size = floats;
+class Arena {
+ public:
+  // At least so many bytes, aligned to 64: the caller's, until it asks again.
+  char* get(int64_t bytes) {
+    if (bytes > size_) {
+      size_ = 0;
+      data_.reset(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
+      if (data_ == nullptr) throw std::bad_alloc();
+      size_ = bytes;
+    }
+    return data_.get();
   }
-  return memory.get();
+
+ private:
+  struct Free {
+    void operator()(char* data) const { std::free(data); }
+  };
+  std::unique_ptr<char, Free> data_;
+  int64_t size_ = 0;
+};
+
+// So many floats of this thread's, until it asks again.
+inline float* scratch_of(size_t floats) {
+  static thread_local Arena memory;
+  return reinterpret_cast<float*>(memory.get(static_cast<int64_t>(floats) * 4));
 }
 
 }  // namespace neuron::kernels

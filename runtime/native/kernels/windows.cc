@@ -7,7 +7,6 @@
 
 #include "ffi.h"
 #include "row_tiles.h"
-#include "scratch.h"
 #include "vector.h"
 #include "walk.h"
 
@@ -195,21 +194,15 @@ void combine(const Windows& w, const Threads& threads, const Buffer& from,
   const int64_t rows = w.row_count();
   const int64_t parts = rows * w.columns * w.tap_count() < kSmall ? 1 : 4 * (threads.helpers + 1);
   const RowTiles cut(program, (rows + parts - 1) / parts);
-  const int64_t tiles = cut.count(rows), chunks = std::min(tiles, parts);
-  scratch_of(cut.scratch());  // where memory runs out it is told here, not on a thread
-  parallel_for(threads, chunks, [&](int64_t chunk) {
+  each_tile(cut, rows, parts, threads, [&](const Tile& tile, float* scratch) {
     static thread_local Offsets own;
-    float* const scratch = scratch_of(cut.scratch());
-    for (int64_t t = tiles * chunk / chunks; t < tiles * (chunk + 1) / chunks; ++t) {
-      const Tile tile = cut.tile(0, rows, t);
-      for (int r = 0; r < tile.rows; ++r) {
-        int64_t base = tile.column0;
-        const Offsets& offsets = places.of(tile.row0 + r, &base, &own);
-        combine_rows(w, data + base * bytes_of(w.type), offsets, tile.columns,
-                     scratch + int64_t{r} * tile.ld);
-      }
-      task.run(tile, scratch);
+    for (int r = 0; r < tile.rows; ++r) {
+      int64_t base = tile.column0;
+      const Offsets& offsets = places.of(tile.row0 + r, &base, &own);
+      combine_rows(w, data + base * bytes_of(w.type), offsets, tile.columns,
+                   scratch + int64_t{r} * tile.ld);
     }
+    task.run(tile, scratch);
   });
 }
 
