@@ -19,8 +19,8 @@ from rich.table import Table
 
 from runtime.settings import setting
 from scripts import bench_growth, bench_peers, bench_report, bench_stages, bench_tensorflow
+from scripts.bench_document import Rows
 
-Rows = list[tuple[str, str, str]]  # what, figure, goal
 DOCUMENT = Path(__file__).parents[1] / "docs" / "bench.md"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

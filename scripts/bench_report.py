@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.bench_contestants import CONTESTANTS
+from scripts.bench_document import replaced
 from scripts.bench_peers import kept
 from scripts.bench_roofline import least_seconds
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-BEGIN, END = "<!-- made by scripts/bench --write: begin -->", "<!-- end -->"
+BEGIN = "<!-- made by scripts/bench --write: begin -->"
 FP32_PEERS = ("inductor", "onnxruntime", "openvino")
 EVERY_FP32 = ("eager", *FP32_PEERS)
 Cells = list[str]
@@ -228,11 +229,7 @@ def _line(cells: Iterable[str]) -> str:
 
 def merged(text: str, made: str) -> str:
     """A document with what is between its markers replaced. Raises ValueError without markers."""
-    before, found, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise ValueError(f"bench: {DOCUMENT.name} must hold {BEGIN!r} and {END!r} after it")
-    return f"{before}{BEGIN}\n{made}{END}{after}"
+    return replaced(text, BEGIN, made, DOCUMENT)
 
 
 def plots(results: Mapping[str, Any], folder: Path) -> list[str]:

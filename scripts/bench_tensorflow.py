@@ -19,9 +19,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-Rows = list[tuple[str, str, str]]  # what, figure, goal
+from scripts.bench_document import Rows, replaced
+
 DOCUMENT = Path(__file__).parents[1] / "docs" / "tensorflow.md"
-BEGIN, END = "<!-- made by scripts/bench --tensorflow --write: begin -->", "<!-- end -->"
+BEGIN = "<!-- made by scripts/bench --tensorflow --write: begin -->"
 
 
 def _in_turn(calls: Mapping[str, Callable[[], object]], rounds: int, each: int) -> dict[str, float]:
@@ -216,13 +217,9 @@ def main(write: bool, console: Console) -> None:
 
 def written(text: str, rows: Rows) -> str:
     """The document with these figures. Raises ValueError where it has no place for them."""
-    before, begun, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not begun or not ended:
-        raise ValueError(f"bench: {DOCUMENT.name} must hold {BEGIN!r} and {END!r} after it")
     lines = ["", "| what | figure | goal |", "|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    return f"{before}{BEGIN}\n" + "\n".join([*lines, "", ""]) + f"{END}{after}"
+    return replaced(text, BEGIN, "\n".join([*lines, "", ""]), DOCUMENT)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from scripts import bench_peers, bench_report
 from scripts.bench_contestants import Contestant
+from scripts.bench_document import END
 from scripts.bench_models import MODELS
 from scripts.bench_peers import ROOT, Effort, Workers, compare, keep, kept
 from scripts.bench_roofline import least_seconds
@@ -71,6 +72,7 @@ def test_contestants_take_turns():
 DYING = """
 import os, torch
 from scripts.bench_contestants import Contestant
+from scripts.bench_document import END
 from scripts.bench_worker import Case, Copy
 case = Case(torch.nn.Identity(), (torch.ones(2),), torch.ones(2))
 dying = Contestant("dying", "torch", lambda module, inputs: os._exit(3), 1e-3)
@@ -134,7 +136,7 @@ def test_figures_have_three_digits(value, text):
 
 
 def test_only_what_is_between_the_markers_is_replaced():
-    begin, end = bench_report.BEGIN, bench_report.END
+    begin, end = bench_report.BEGIN, END
     assert bench_report.merged(f"a\n{begin}\nold{end}\nb", "new\n") == f"a\n{begin}\nnew\n{end}\nb"
     with pytest.raises(ValueError, match="must hold"):
         bench_report.merged("no markers", "new")

@@ -5,6 +5,7 @@ import pytest
 from hlo_frontend.graphdef.assemble import Compiled, assemble
 from hlo_frontend.graphdef.partition import partition
 from scripts import bench_tensorflow as bench
+from scripts.bench_document import END
 
 
 def _segments(count):
@@ -35,11 +36,11 @@ def test_outputs_of_a_segment_are_what_others_read():
 
 
 def test_figures_are_written_between_their_marks():
-    text = f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter\n"
+    text = f"before\n{bench.BEGIN}\nold\n{END}\nafter\n"
     made = bench.written(text, [("what", "1 s", "< 2 s")])
     assert made.startswith(f"before\n{bench.BEGIN}\n\n| what | figure | goal |")
     assert "| what | 1 s | < 2 s |" in made
-    assert made.endswith(f"\n{bench.END}\nafter\n")
+    assert made.endswith(f"\n{END}\nafter\n")
     assert "old" not in made
     with pytest.raises(ValueError, match=r"tensorflow\.md must hold"):
         bench.written("nothing", [])
