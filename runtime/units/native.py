@@ -31,11 +31,25 @@ def _library() -> ctypes.CDLL | None:
     except (OSError, RuntimeError) as error:
         log(Level.WARNING, "NRT", "load_kernels", f"programs run on JAX alone: {error}")
         return None
+    jax.devices("cpu")  # before there is a backend JAX would register types after what is of them
     for name in _KERNELS:
-        capsule = jax.ffi.pycapsule(getattr(loaded, name))
-        jax.ffi.register_ffi_target(name, capsule, platform="cpu")
+        _register(name, loaded)
     loaded.neuron_packed_bytes.restype = ctypes.c_int64
     return loaded
+
+
+def _register(name: str, loaded: ctypes.CDLL) -> None:
+    """Tell XLA of a kernel: what makes it of its words, once, and what runs it."""
+    capsule = jax.ffi.pycapsule
+    described = {}
+    for part in ("type_id", "type_info"):
+        tell = getattr(loaded, f"{name}_{part}")
+        tell.restype = ctypes.c_void_p
+        described[part] = capsule(ctypes.c_void_p(tell()))
+    jax.ffi.register_ffi_type(name, described, platform="cpu")
+    stages = {"instantiate": getattr(loaded, f"{name}_make"), "execute": getattr(loaded, name)}
+    handlers = {stage: capsule(handler) for stage, handler in stages.items()}
+    jax.ffi.register_ffi_target(name, handlers, platform="cpu")
 
 
 def _loaded() -> ctypes.CDLL:

@@ -1,11 +1,14 @@
 #include "ffi.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
 
 #include "chain.h"
 #include "contract.h"
+#include "walk.h"
 
 namespace neuron::kernels {
 namespace {
@@ -38,18 +41,25 @@ struct Parsed {
       : c(Contraction::parse(words, count, &used)), program(words + used, count - used) {}
 };
 
-ffi::Error run_contraction(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets,
-                           Words words) {
-  return guarded([&] {
-    const Parsed parsed(words.begin(), words.size());
+class ContractionKernel {
+ public:
+  static inline ffi::TypeId id{};
+
+  explicit ContractionKernel(Words words) : parsed_(words.begin(), words.size()) {}
+
+  void run(const ffi::RemainingArgs& args, const ffi::RemainingRets& rets,
+           const Threads& threads) const {
     const std::vector<Buffer> buffers = arguments(args, 0);
-    if (buffers.size() != 2 + static_cast<size_t>(parsed.program.operands())) {
+    if (buffers.size() != 2 + static_cast<size_t>(parsed_.program.operands())) {
       throw std::invalid_argument("contraction: one buffer must be there for each operand");
     }
-    const TileTask task(parsed.program, buffers.data() + 2, result(rets));
-    contract(parsed.c, threads_of(pool), buffers[0].data, buffers[1].data, parsed.program, task);
-  });
-}
+    const TileTask task(parsed_.program, buffers.data() + 2, result(rets));
+    contract(parsed_.c, threads, buffers[0].data, buffers[1].data, parsed_.program, task);
+  }
+
+ private:
+  const Parsed parsed_;
+};
 
 // Stretches of words, each after its length.
 class Stretches {
@@ -75,31 +85,56 @@ class Stretches {
   size_t at_ = 0;
 };
 
-ffi::Error run_chain(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets,
-                     Words words) {
-  return guarded([&] {
-    Stretches stretches(words);
-    const auto first = stretches.parse<Parsed>();
-    const auto program = stretches.parse<TileProgram>();
-    size_t count = 0;
-    const int64_t* made = stretches.next(&count);  // whether an operand is what the first makes
-    const auto second = stretches.parse<Parsed>();
-    const size_t given = count - std::count(made, made + count, 1);
-    const size_t before = 2 + first.program.operands();
+class ChainKernel {
+ public:
+  static inline ffi::TypeId id{};
+
+  explicit ChainKernel(Words words) : ChainKernel(Stretches(words)) {}
+
+  void run(const ffi::RemainingArgs& args, const ffi::RemainingRets& rets,
+           const Threads& threads) const {
+    const size_t given = made_.size() - std::count(made_.begin(), made_.end(), 1);
+    const size_t before = 2 + first_.program.operands();
     const std::vector<Buffer> buffers = arguments(args, 0);
-    if (count != static_cast<size_t>(program.operands()) ||
-        buffers.size() != before + given + 1 + second.program.operands()) {
+    if (made_.size() != static_cast<size_t>(program_.operands()) ||
+        buffers.size() != before + given + 1 + second_.program.operands()) {
       throw std::invalid_argument("chain: one buffer must be there for each operand");
     }
-    Between between{program, std::vector<Buffer>(count)};
+    Between between{program_, std::vector<Buffer>(made_.size())};
     const Buffer* next = buffers.data() + before;
-    for (size_t n = 0; n < count; ++n) {
-      if (made[n] == 0) between.operands[n] = *next++;
+    for (size_t n = 0; n < made_.size(); ++n) {
+      if (made_[n] == 0) between.operands[n] = *next++;
     }
-    chain({first.c, buffers[0].data, buffers[1].data, first.program, buffers.data() + 2}, between,
-          {second.c, nullptr, next[0].data, second.program, next + 1}, result(rets),
-          threads_of(pool));
-  });
+    chain({first_.c, buffers[0].data, buffers[1].data, first_.program, buffers.data() + 2}, between,
+          {second_.c, nullptr, next[0].data, second_.program, next + 1}, result(rets), threads);
+  }
+
+ private:
+  explicit ChainKernel(Stretches stretches)
+      : first_(stretches.parse<Parsed>()),
+        program_(stretches.parse<TileProgram>()),
+        made_(stretches.parse<Numbers>()),
+        second_(stretches.parse<Parsed>()) {}
+
+  struct Numbers : std::vector<int64_t> {
+    Numbers(const int64_t* words, size_t count) : std::vector<int64_t>(words, words + count) {}
+  };
+
+  // In the order of the words.
+  const Parsed first_;
+  const TileProgram program_;
+  const Numbers made_;  // whether an operand is what the first makes
+  const Parsed second_;
+};
+
+// Asks for large pages. What a call needs XLA takes from the system and gives back after, so it is
+// new memory each time, and small pages of it cost more than what is written there.
+void in_large_pages(const Buffer& buffer) {
+  constexpr uintptr_t kPage = 2 * 1024 * 1024;
+  const auto start = reinterpret_cast<uintptr_t>(buffer.data);
+  const uintptr_t first = (start + kPage - 1) / kPage * kPage;
+  const uintptr_t last = (start + buffer.count * bytes_of(buffer.type)) / kPage * kPage;
+  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 }
 
 }  // namespace
@@ -129,24 +164,15 @@ Buffer result(const ffi::RemainingRets& rets) {
   if (rets.size() != 1 || !found.has_value()) {
     throw std::invalid_argument("kernels: one buffer must be there for the result");
   }
-  return buffer_of(**found);
+  const Buffer made = buffer_of(**found);
+  in_large_pages(made);
+  return made;
 }
 
 }  // namespace neuron::kernels
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(neuron_contraction, neuron::kernels::run_contraction,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .RemainingArgs()
-                                  .RemainingRets()
-                                  .Attr<neuron::kernels::Words>("words"));
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(neuron_chain, neuron::kernels::run_chain,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .RemainingArgs()
-                                  .RemainingRets()
-                                  .Attr<neuron::kernels::Words>("words"));
+NEURON_KERNEL(neuron_contraction, neuron::kernels::ContractionKernel)
+NEURON_KERNEL(neuron_chain, neuron::kernels::ChainKernel)
 
 extern "C" {
 

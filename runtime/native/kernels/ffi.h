@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <memory>
 #include <vector>
 
 #include "parallel.h"
@@ -22,15 +23,46 @@ Buffer buffer_of(const xla::ffi::AnyBuffer& buffer);
 std::vector<Buffer> arguments(const xla::ffi::RemainingArgs& args, size_t first);
 Buffer result(const xla::ffi::RemainingRets& rets);
 
-// Run a kernel and turn what it throws into XLA's error.
+// What XLA keeps of each call in a program, a class `Kernel` that has a `TypeId id`, is made of the
+// call's words, and has
+// `run(args, rets, threads)`: words are read once, when the program is made ready.
 template <typename Kernel>
-xla::ffi::Error guarded(Kernel&& kernel) {
+xla::ffi::ErrorOr<std::unique_ptr<Kernel>> make(Words words) {
   try {
-    kernel();
+    return std::make_unique<Kernel>(words);
+  } catch (const std::exception& error) {
+    return xla::ffi::Unexpected(xla::ffi::Error::InvalidArgument(error.what()));
+  }
+}
+
+template <typename Kernel>
+xla::ffi::Error run(const Kernel* kernel, xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs args,
+                    xla::ffi::RemainingRets rets, xla::ffi::Dictionary) {
+  try {
+    kernel->run(args, rets, threads_of(pool));
     return xla::ffi::Error::Success();
   } catch (const std::exception& error) {
     return xla::ffi::Error::Internal(error.what());
   }
 }
+
+// The symbols under which a kernel is registered: what makes it, what runs it, its type.
+#define NEURON_KERNEL(name, Kernel)                                                              \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                                                 \
+      name##_make, neuron::kernels::make<Kernel>,                                                \
+      xla::ffi::Ffi::BindInstantiate().Attr<neuron::kernels::Words>("words"));                   \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                                                 \
+      name, neuron::kernels::run<Kernel>,                                                        \
+      xla::ffi::Ffi::Bind()                                                                      \
+          .Ctx<xla::ffi::State<Kernel>>()                                                        \
+          .Ctx<xla::ffi::ThreadPool>()                                                           \
+          .RemainingArgs()                                                                       \
+          .RemainingRets()                                                                       \
+          .Attrs());                                                                             \
+  extern "C" void* name##_type_id() { return &Kernel::id; }                                      \
+  extern "C" const void* name##_type_info() {                                                    \
+    static const xla::ffi::TypeInfo info = xla::ffi::MakeTypeInfo<Kernel>();                     \
+    return &info;                                                                                \
+  }
 
 }  // namespace neuron::kernels

@@ -18,25 +18,26 @@ void run_rows(const TileProgram& program, const TileTask& task, const Threads& t
             [&](const Tile& tile, float* scratch) { task.run(tile, scratch); });
 }
 
-xla::ffi::Error rows_handler(xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs args,
-                             xla::ffi::RemainingRets rets, Words words) {
-  return guarded([&] {
-    const TileProgram program(words.begin(), words.size());
+class RowsKernel {
+ public:
+  static inline xla::ffi::TypeId id{};
+
+  explicit RowsKernel(Words words) : program_(words.begin(), words.size()) {}
+
+  void run(const xla::ffi::RemainingArgs& args, const xla::ffi::RemainingRets& rets,
+           const Threads& threads) const {
     const std::vector<Buffer> buffers = arguments(args, 0);
-    if (buffers.size() != static_cast<size_t>(program.operands())) {
+    if (buffers.size() != static_cast<size_t>(program_.operands())) {
       throw std::invalid_argument("rows: one buffer must be there for each operand");
     }
-    const TileTask task(program, buffers.data(), result(rets));
-    run_rows(program, task, threads_of(pool));
-  });
-}
+    run_rows(program_, TileTask(program_, buffers.data(), result(rets)), threads);
+  }
+
+ private:
+  const TileProgram program_;
+};
 
 }  // namespace
 }  // namespace neuron::kernels
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(neuron_rows, neuron::kernels::rows_handler,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .RemainingArgs()
-                                  .RemainingRets()
-                                  .Attr<neuron::kernels::Words>("words"));
+NEURON_KERNEL(neuron_rows, neuron::kernels::RowsKernel)

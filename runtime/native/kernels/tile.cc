@@ -448,6 +448,8 @@ class Reader {
   size_t at_ = 0;
 };
 
+constexpr int64_t kLine = 64;           // bytes of a line of a cache
+constexpr int64_t kNear = 512 * 1024;  // bytes that a second-level cache keeps from before
 constexpr int64_t kFar = int64_t{1} << 44;  // elements: products of two stay within 64 bits
 
 Use read_use(Reader& reader, int rank) {
@@ -599,6 +601,23 @@ TileTask::TileTask(const TileProgram& program, const Buffer* operands, const Buf
     walks_.push_back(walk_of(program.space_, program.uses_[n], operands[n]));
   }
   walks_.push_back(walk_of(program.space_, program.uses_[count], output));
+  const int64_t elements = program.space_.rows() * program.space_.columns();
+  for (int n = 0; n <= count; ++n) {
+    const Walk& walk = walks_[n];
+    const bool plain = walk.row_rank == 1 && walk.column_rank == 1 && walk.columns[0].step == 1;
+    if (plain && elements * bytes_of(walk.type) > kNear) far_.push_back(n);
+  }
+}
+
+void TileTask::fetch(const Tile& tile) const {
+  for (const int n : far_) {
+    const Walk& walk = walks_[n];
+    const int64_t size = bytes_of(walk.type), step = walk.rows[0].step * size;
+    const char* row = walk.data + tile.row0 * step + tile.column0 * size;
+    for (int r = 0; r < tile.rows; ++r, row += step) {
+      for (int64_t at = 0; at < tile.columns * size; at += kLine) __builtin_prefetch(row + at, 0, 3);
+    }
+  }
 }
 
 void TileTask::run(const Tile& tile, float* scratch) const {

@@ -113,11 +113,16 @@ class TileTask {
   // Compute a tile and store it. Columns from `columns` up to ld are computed with and may hold
   // anything; buffers are neither read nor written there.
   void run(const Tile& tile, float* scratch) const;
+  // Ask for what a tile will read and write of buffers that no cache keeps: the processor foresees
+  // no rows of which a tile sees a little each.
+  void fetch(const Tile& tile) const;
+  bool fetches() const { return !far_.empty(); }  // whether there are such buffers
 
  private:
   friend class TileRun;
   const TileProgram& program_;
   std::vector<Walk> walks_;  // as the program's uses
+  std::vector<int> far_;     // those of them that are fetched
 };
 
 }  // namespace neuron::kernels

@@ -208,27 +208,32 @@ void combine(const Windows& w, const Threads& threads, const Buffer& from,
 
 namespace {
 
-xla::ffi::Error windows_handler(xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs args,
-                                xla::ffi::RemainingRets rets, Words words) {
-  return guarded([&] {
-    size_t used = 0;
-    const Windows windows = Windows::parse(words.begin(), words.size(), &used);
-    const TileProgram program(words.begin() + used, words.size() - used);
+class WindowsKernel {
+ public:
+  static inline xla::ffi::TypeId id{};
+
+  explicit WindowsKernel(Words words) : WindowsKernel(words, 0) {}
+
+  void run(const xla::ffi::RemainingArgs& args, const xla::ffi::RemainingRets& rets,
+           const Threads& threads) const {
     const std::vector<Buffer> buffers = arguments(args, 0);
-    if (buffers.size() != 1 + static_cast<size_t>(program.operands())) {
+    if (buffers.size() != 1 + static_cast<size_t>(program_.operands())) {
       refuse("one buffer must be there for the array and for each operand");
     }
-    const TileTask task(program, buffers.data() + 1, result(rets));
-    combine(windows, threads_of(pool), buffers[0], program, task);
-  });
-}
+    const TileTask task(program_, buffers.data() + 1, result(rets));
+    combine(windows_, threads, buffers[0], program_, task);
+  }
+
+ private:
+  WindowsKernel(Words words, size_t used)
+      : windows_(Windows::parse(words.begin(), words.size(), &used)),
+        program_(words.begin() + used, words.size() - used) {}
+
+  const Windows windows_;
+  const TileProgram program_;
+};
 
 }  // namespace
 }  // namespace neuron::kernels
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(neuron_windows, neuron::kernels::windows_handler,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .RemainingArgs()
-                                  .RemainingRets()
-                                  .Attr<neuron::kernels::Words>("words"));
+NEURON_KERNEL(neuron_windows, neuron::kernels::WindowsKernel)

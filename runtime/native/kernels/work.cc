@@ -187,9 +187,10 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                     const TileProgram& program, const TileTask& task, Arena& memory,
                     const Sources* sources, int64_t taps, int64_t depth) const {
   const int64_t count = tiles_of(rows.last - rows.first), before = group * c_.row_count();
-  for (int64_t panel = panels.first; panel < panels.last; ++panel) {
+  const bool streams = p_.group_bytes > kCache;
+  const auto run = [&](int64_t panel, int64_t from, int64_t to) {
     const char* const here = packed + panel * p_.panel_bytes;
-    const bool fetch = p_.group_bytes > kCache && panel + 1 < panels.last;
+    const bool fetch = streams && panel + 1 < panels.last;
     const int64_t step = fetch ? std::max<int64_t>(1, kPanel * 4 / count) : 0;
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
     const bool wide = columns > W;
@@ -197,18 +198,26 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
     const int64_t ld = wide ? kPanel : W, most = tiles_at_once(program, ld, taps * depth);
     const size_t floats = program.scratch(static_cast<int>(most * kRows), static_cast<int>(ld));
     auto* const tile = reinterpret_cast<float*>(memory.get(static_cast<int64_t>(floats) * 4));
-    for (int64_t t = 0; t < count;) {
-      const int64_t first = row_of(rows, t), end = std::min(t + most, count);
+    for (int64_t t = from; t < to;) {
+      const int64_t first = row_of(rows, t), end = std::min(t + most, to);
+      const Tile tiles{before + first, static_cast<int>(row_of(rows, end) - first), column,
+                       static_cast<int>(columns), static_cast<int>(ld)};
+      task.fetch(tiles);
       for (; t < end; ++t) {
         const int64_t row = row_of(rows, t), height = row_of(rows, t + 1) - row;
         const char* const ahead = fetch ? here + p_.panel_bytes + t * taps * depth * step : here;
         kernels.of[height - 1](Block{taps, depth, sources + t * taps * kRows, here, column, columns,
                                      tile + (row - first) * ld, ld, ahead, step});
       }
-      const auto height = static_cast<int>(row_of(rows, end) - first);
-      task.run({before + first, height, column, static_cast<int>(columns), static_cast<int>(ld)},
-               tile);
+      task.run(tiles, tile);
     }
+  };
+  // Where the panels stay in the cache and what the program sees does not, they are read again for
+  // each tile of rows, which then reads and writes whole rows.
+  const bool by_rows = task.fetches() && !streams;
+  const int64_t tall = by_rows ? tiles_at_once(program, kPanel, taps * depth) : count;
+  for (int64_t t = 0; t < count; t += tall) {
+    for (int64_t n = panels.first; n < panels.last; ++n) run(n, t, std::min(t + tall, count));
   }
 }
 
