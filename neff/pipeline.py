@@ -82,6 +82,7 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
         fold_constants,  # what is repeated is computed once now: on scalars
         assign_layouts,  # after the casts, so that the short value is moved; it moves weights
         fold_constants,  # the moved ones
+        eliminate_common_subexpressions,  # a weight that many read is moved once
         fold_weights,
         join_dots_of_slices,  # now that weights are bound and slices are of rows
         outline_constants,  # after folding: what is left large goes the way of the weights

@@ -23,8 +23,8 @@ from runtime.interpreter import interpret
 from runtime.memory import Needs
 from runtime.rounding import NEAREST, Rounding, rounding_in_force
 from runtime.settings import switched_on
-from runtime.units.native import available
-from runtime.units.plan import Plan, Planned, plan
+from runtime.units.native import available, packed_bytes
+from runtime.units.plan import Packed, Plan, Planned, plan
 
 # What the tensor of an element type is called in torch.
 TORCH_TYPES = {
@@ -130,18 +130,26 @@ class Executable:
         return Needs(p.name, code, constants, states + moved, p.scratchpad)
 
     def _place(self, mode: Mode, key: str | None) -> None:
-        """Put weights and states on the device, each once, and compile the program for it."""
+        """Put weights and states on the device, each once, and compile the program for it.
+
+        Weights are packed meanwhile, which takes all processors.
+        """
         made = plan(self.program) if mode.native else None
-        bound, weights = self._bound(made)
-        packed = () if made is None else _packed(self.program, made)
-        self._weights = (*(bound[n] for n in weights), *map(on_device, packed))
-        self.initial_state: State = tuple(bound[n] for n in self._states)
-        order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
-        position = [order.get(n) for n in range(len(self.program.inputs))]
-        called = [jax.ShapeDtypeStruct(s.dims, s.numpy) for s in self.called]
-        run = partial(_run, self.program, position, mode, made)
-        # States and weights themselves: a call on a device's arrays is another executable.
-        self._run = compiled(run, (*called, *self.initial_state, *self._weights), key)
+        packing = () if made is None else made.packed
+        held = self.program.weights
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "neuron-pack") as pool:
+            packed = [pool.submit(p.make, held[p.digest].array) for p in packing]
+            bound, weights = self._bound(made)
+            self.initial_state: State = tuple(bound[n] for n in self._states)
+            order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
+            position = [order.get(n) for n in range(len(self.program.inputs))]
+            called = [jax.ShapeDtypeStruct(s.dims, s.numpy) for s in self.called]
+            run = partial(_run, self.program, position, mode, made)
+            own = [bound[n] for n in weights]
+            # States and weights themselves: a call on a device's arrays is another executable.
+            given = (*called, *self.initial_state, *own, *map(_of_packed, packing))
+            self._run = compiled(run, given, key)
+            self._weights = (*own, *(on_device(p.result()) for p in packed))
 
     def _bound(self, made: Plan | None) -> tuple[dict[int, jax.Array], list[int]]:
         """The arrays of the inputs that are bound, each weight once, and which are weights.
@@ -189,10 +197,10 @@ def _run(
     return made, bounds.exceeded
 
 
-def _packed(program: Program, made: Plan) -> list[np.ndarray]:
-    """The weights that kernels read packed, which takes all processors."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "neuron-pack") as pool:
-        return list(pool.map(lambda p: p.make(program.weights[p.digest].array), made.packed))
+def _of_packed(packed: Packed) -> jax.ShapeDtypeStruct:
+    """What a packed weight will be on the device."""
+    here = jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])
+    return jax.ShapeDtypeStruct((packed_bytes(packed.words) // 4,), np.float32, sharding=here)
 
 
 def _narrowed_inputs(program: Program, called: list[int]) -> tuple[tuple[int, int, int], ...]:

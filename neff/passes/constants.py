@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -133,6 +134,7 @@ class _WeightFolding:
             self._classify(position, instruction)
         self.boundary = self._boundary()
         self.values: dict[int, np.ndarray | None] = {}
+        self.uses = self._uses()  # how often each value will be needed from here on
 
     def _classify(self, position: int, i: Instruction) -> None:
         if i.op == "parameter" and self.program.inputs[i["number"]].kind is Kind.WEIGHT:
@@ -167,20 +169,44 @@ class _WeightFolding:
                     read.update(instruction.operands)
         return frozenset(boundary)
 
+    def _uses(self) -> Counter[int]:
+        """How often each value is an operand of what makes those of the boundary, or one of them.
+
+        What is not needed any more is let go: a step on the way is as large as the weight itself.
+        """
+        uses = Counter(self.boundary)
+        for position in range(len(self.instructions) - 1, -1, -1):
+            if position in uses:
+                uses.update(self.instructions[position].operands)
+        return uses
+
     def evaluate(self, position: int) -> np.ndarray | None:
-        """The value, or None where an op on the way has no trustworthy rule for its operands."""
+        """The value, or None where an op on the way has no trustworthy rule for its operands.
+
+        It may be asked for once.
+        """
         stack = [position]
         while stack:
             current = stack[-1]
             instruction = self.instructions[current]
             missing = [o for o in instruction.operands if o not in self.values]
-            if missing:
+            if current in self.values:  # several needed it
+                stack.pop()
+            elif missing:
                 stack.extend(missing)
-                continue
-            stack.pop()
-            if current not in self.values:
+            else:
+                stack.pop()
                 self.values[current] = self._compute(instruction)
-        return self.values[position]
+                for operand in instruction.operands:
+                    self._used(operand)
+        value = self.values[position]
+        self._used(position)
+        return value
+
+    def _used(self, position: int) -> None:
+        self.uses[position] -= 1
+        if not self.uses[position]:
+            del self.values[position]
 
     def _compute(self, i: Instruction) -> np.ndarray | None:
         if i.op == "parameter":

@@ -59,25 +59,37 @@ def _loaded() -> ctypes.CDLL:
     return native
 
 
-def _words(numbers: Sequence[int]) -> tuple[np.ndarray, tuple[ctypes.c_void_p, ctypes.c_size_t]]:
+_Given = tuple[ctypes.c_void_p, ctypes.c_size_t]
+
+
+def _words(numbers: Sequence[int]) -> tuple[np.ndarray, _Given]:
     array = np.array(numbers, np.int64)
     return array, (ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.size))
 
 
-def pack(words: Sequence[int], array: np.ndarray) -> np.ndarray:
-    """A second operand of a contraction in the order in which the kernel reads it."""
-    native = _loaded()
-    held, given = _words(words)
-    size = native.neuron_packed_bytes(*given)
+def packed_bytes(words: Sequence[int]) -> int:
+    """The size of a second operand of a contraction once packed."""
+    return _packed_bytes(*_words(words))
+
+
+def _packed_bytes(held: np.ndarray, given: _Given) -> int:
+    size: int = _loaded().neuron_packed_bytes(*given)
     if size < 0:
         raise ValueError(f"runtime.units: the words must be a contraction, got {held.tolist()}")
+    return size
+
+
+def pack(words: Sequence[int], array: np.ndarray) -> np.ndarray:
+    """A second operand of a contraction in the order in which the kernel reads it."""
+    held, given = _words(words)
+    size = _packed_bytes(held, given)
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     packed = memory[start : start + size].view(
         np.float32
     )  # XLA is told of bytes by a type it knows
     source = np.ascontiguousarray(array)
-    native.neuron_pack(
+    _loaded().neuron_pack(
         *given, ctypes.c_void_p(source.ctypes.data), ctypes.c_void_p(packed.ctypes.data)
     )
     return packed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -208,6 +209,29 @@ def test_weights_fold_only_where_they_do_not_grow():
     p = eliminate_dead_code(fold_weights(program(b, wide, inputs=inputs)))
     assert [i.op for i in p.main.instructions] == ["parameter", "broadcast"]
     assert p.inputs[0].name == "w"
+
+
+def test_folding_weights_holds_one_step_of_one_weight_at_a_time():
+    count, size = 6, 1 << 18
+    b = Builder()
+    inputs = [weight_variable(f"w{n}", np.full(size, n + 1, np.float32)) for n in range(count)]
+    inputs.append(input_variable("x", size))
+    *weights, x = parameters(b, inputs)
+    shape = b.instructions[x].array
+    for w in weights:
+        square = b.op("multiply", shape, w, w)
+        cube = b.op("multiply", shape, square, b.op("negate", shape, w))
+        x = b.op("add", shape, x, b.op("subtract", shape, cube, square))
+    p = program(b, x, inputs=inputs)
+    tracemalloc.start()
+    try:
+        folded = eliminate_dead_code(fold_weights(p))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    made = [v.weight.array[0] for v in folded.inputs if v.weight is not None]
+    assert made == [-(n**3) - n**2 for n in range(1, count + 1)]
+    assert peak < (count + 4) * shape.bytes  # the results and, of the last, what it is made of
 
 
 def test_unused_inputs_stay_and_unused_weights_go():
