@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from hlo_frontend.hlo.types import Shape
@@ -17,7 +17,8 @@ FEWEST = 4
 def join_dots_of_slices(program: Program) -> Program:
     """dot(x[i:j], w) for slices that cover most rows of x is dot(x, w)[i:j].
 
-    So the steps of a recurrent layer read the weights of its inputs once, not once each.
+    So the steps of a recurrent layer read the weights of its inputs once, not once each. Slices
+    that are converted, one by one, are so together.
     """
     main = program.main
     found: defaultdict[Hashable, list[int]] = defaultdict(list)
@@ -36,11 +37,15 @@ def join_dots_of_slices(program: Program) -> Program:
         position = next(positions)
         if position not in first:
             return None
-        rows = b.instructions[i.operands[0]]
+        rows, convert = _slice_under(b.instructions, i.operands[0])
         if first[position] not in whole:
-            source = b.instructions[rows.operands[0]].array
-            shape = Shape(i.array.dtype, (source.dims[0], i.array.dims[1]))
-            operands = (rows.operands[0], i.operands[1])
+            source = rows.operands[0]
+            dims = b.instructions[source].array.dims
+            if convert is not None:
+                shape = Shape(convert.array.dtype, dims)
+                source = b.emit(replace(convert, shape=shape, operands=(source,)))
+            shape = Shape(i.array.dtype, (dims[0], i.array.dims[1]))
+            operands = (source, i.operands[1])
             whole[first[position]] = b.emit(replace(i, shape=shape, operands=operands))
         taken = (rows["slice"][0], (0, i.array.dims[1], 1))
         made = whole[first[position]]
@@ -49,11 +54,20 @@ def join_dots_of_slices(program: Program) -> Program:
     return program.with_main(rewrite(main, joined))
 
 
+def _slice_under(
+    instructions: Sequence[Instruction], position: int
+) -> tuple[Instruction, Instruction | None]:
+    """A value, or what it converts, and the conversion."""
+    i = instructions[position]
+    return (instructions[i.operands[0]], i) if i.op == "convert" else (i, None)
+
+
 def _joined_by(program: Program, i: Instruction) -> Hashable | None:
     """What dots that can be one have in common."""
     if i.op != "dot":
         return None
-    rows, weight = (program.main.instructions[o] for o in i.operands)
+    rows, convert = _slice_under(program.main.instructions, i.operands[0])
+    weight = program.main.instructions[i.operands[1]]
     numbers = i["dot_dimension_numbers"]
     plain = (numbers.lhs_contracting, numbers.lhs_batch) == ((1,), ())
     if rows.op != "slice" or weight.op != "parameter" or not plain or len(i.array.dims) != 2:
@@ -62,12 +76,13 @@ def _joined_by(program: Program, i: Instruction) -> Hashable | None:
     source = program.main.instructions[rows.operands[0]].array
     if bound is None or rows["slice"][0][2] != 1 or rows["slice"][1] != (0, source.dims[1], 1):
         return None
-    return rows.operands[0], bound.digest, i.attrs, i.array.dtype, i.array.dims[1]
+    converted = None if convert is None else (convert.array.dtype, convert.attrs)
+    return rows.operands[0], converted, bound.digest, i.attrs, i.array.dtype, i.array.dims[1]
 
 
 def _cover(program: Program, group: list[int]) -> bool:
     main = program.main
-    rows = [main.instructions[main.instructions[p].operands[0]] for p in group]
+    rows = [_slice_under(main.instructions, main.instructions[p].operands[0])[0] for p in group]
     whole = main.instructions[rows[0].operands[0]].array.dims[0]
     taken = {n for r in rows for n in range(*r["slice"][0][:2])}
     return 2 * len(taken) > whole

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import jax
+import ml_dtypes
 import numpy as np
 
 from hlo_frontend.hlo.parse import parse_module
@@ -19,15 +20,17 @@ ARRAYS = [np.random.default_rng(n).standard_normal(d) for n, d in enumerate([(12
 X, W = (a.astype(np.float32) for a in ARRAYS)
 
 
-def steps(count: int, of: int = 12) -> Program:
-    """`count` dots of one row of x each, added up."""
+def steps(count: int, of: int = 12, narrow: bool = False) -> Program:
+    """`count` dots of one row of x each, added up; with `narrow`, of the row in bf16."""
     numbers = "lhs_contracting_dims={1}, rhs_contracting_dims={0}"
-    lines = ["x = f32[12,8] parameter(0)", "w = f32[8,16] parameter(1)"]
+    dtype = "bf16" if narrow else "f32"
+    lines = ["x = f32[12,8] parameter(0)", f"w = {dtype}[8,16] parameter(1)"]
     total = ""
     for n in range(count):
         lines += [
             f"s{n} = f32[1,8] slice(x), slice={{[{n % of}:{n % of + 1}], [0:8]}}",
-            f"d{n} = f32[1,16] dot(s{n}, w), {numbers}",
+            *([f"c{n} = bf16[1,8] convert(s{n})"] if narrow else []),
+            f"d{n} = f32[1,16] dot({'c' if narrow else 's'}{n}, w), {numbers}",
             f"t{n} = f32[1,16] tanh(d{n})",
         ]
         if total:
@@ -35,7 +38,8 @@ def steps(count: int, of: int = 12) -> Program:
         total = f"a{n}" if total else f"t{n}"
     lines[-1] = "ROOT " + lines[-1]
     program = lower(parse_module("HloModule m\nENTRY main {\n" + "\n".join(lines) + "\n}"))
-    bound = Variable("w", program.inputs[1].shape, Kind.WEIGHT, Weight.of(W))
+    weight = W.astype(ml_dtypes.bfloat16) if narrow else W
+    bound = Variable("w", program.inputs[1].shape, Kind.WEIGHT, Weight.of(weight))
     return replace(program, inputs=(program.inputs[0], bound))
 
 
@@ -44,7 +48,9 @@ def ops(program: Program) -> Counter[str]:
 
 
 def run(program: Program) -> np.ndarray:
-    return np.asarray(jax.jit(lambda *xs: interpret(program, xs)[0])(X, W))
+    weight = program.inputs[1].weight
+    assert weight is not None
+    return np.asarray(jax.jit(lambda *xs: interpret(program, xs)[0])(X, weight.array))
 
 
 def test_the_steps_of_a_recurrent_layer_are_one_dot():
@@ -52,6 +58,15 @@ def test_the_steps_of_a_recurrent_layer_are_one_dot():
     joined = join_dots_of_slices(program)
     assert ops(program)["dot"] == 12
     assert ops(joined)["dot"] == 1
+    np.testing.assert_allclose(run(joined), run(program), rtol=1e-5)
+    assert join_dots_of_slices(joined) == joined
+
+
+def test_rows_that_are_rounded_one_by_one_are_so_together():
+    program = steps(12, narrow=True)
+    joined = join_dots_of_slices(program)
+    assert ops(program)["dot"] == ops(program)["convert"] == 12
+    assert ops(joined)["dot"] == ops(joined)["convert"] == 1
     np.testing.assert_allclose(run(joined), run(program), rtol=1e-5)
     assert join_dots_of_slices(joined) == joined
 

@@ -64,6 +64,7 @@ def check(text: str, *, weight: int | None = 1, products: int, units: int = 1) -
 
 DOTS = [
     (1, 64, 33),
+    (1, 77, 515),
     (2, 50, 64),
     (7, 33, 17),
     (12, 65, 32),
@@ -85,6 +86,38 @@ def test_dots(dtype, m, k, n, weight):
         """,
         weight=weight,
         products=k,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("columns", [23, 31, 64, 100, 1000, 3000])
+def test_a_row_has_the_same_bits_alone(dtype, columns):
+    """One row goes along several panels at once; each of its sums is made in the same order."""
+    text = """
+        x = {0}[{1},90] parameter(0)
+        w = {0}[90,{2}] parameter(1)
+        b = f32[{2}] parameter(2)
+        d = f32[{1},{2}] dot(x, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+        bs = f32[{1},{2}] broadcast(b), dimensions={{1}}
+        ROOT a = f32[{1},{2}] add(d, bs)
+    """
+    many, (x, w, b) = fused(text.format(dtype, 12, columns), weight=None)
+    one, _ = fused(text.format(dtype, 1, columns), weight=None)
+    np.testing.assert_array_equal(native(one, [x[:1], w, b]), native(many, [x, w, b])[:1])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_one_row_of_each_group(dtype):
+    check(
+        f"""
+        x = {dtype}[5,1,40] parameter(0)
+        w = {dtype}[5,40,150] parameter(1)
+        d = f32[5,1,150] dot(x, w), lhs_batch_dims={{0}}, rhs_batch_dims={{0}},
+          lhs_contracting_dims={{2}}, rhs_contracting_dims={{1}}
+        t = f32[5,1,150] tanh(d)
+        ROOT a = {dtype}[5,1,150] convert(t)
+        """,
+        products=40,
     )
 
 

@@ -106,6 +106,49 @@ void multiply_each(const Block& t) {
   }
 }
 
+// How many panels a single row goes along at once: the sums of one alone wait for one another.
+constexpr int kBeside = 4;
+// How far ahead of what is read of each it is fetched: as long as the last cache takes.
+constexpr int64_t kFetch = 2048;
+
+// The sums of one row and of panels that lie beside each other, each as `multiply` makes it.
+template <int Panels, bool Pairs>
+void multiply_row(const Block& t) {
+  const Sources* rows = t.rows;
+  const char* panel = t.panel;
+  const int64_t apart = t.taps * t.depth * kPanel * 4;
+  vec sum[Panels][2];
+  for (int p = 0; p < Panels; ++p) sum[p][0] = sum[p][1] = vec{};
+  for (int64_t tap = 0; tap < t.taps; ++tap, rows += kRows) {
+    const char* const row = rows[0];
+    for (int64_t k = 0; k < t.depth * 4; k += 4, panel += kPanel * 4) {
+#pragma GCC unroll 4
+      for (int p = 0; p < Panels; ++p) {
+        const char* const from = panel + p * apart;
+        for (int64_t line = 0; line < kPanel * 4; line += 64) {
+          __builtin_prefetch(from + kFetch + line, 0, 3);
+        }
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; ++v) {
+#if defined(__AVX512BF16__)
+          if constexpr (Pairs) {
+            const __m512i pair = _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(row + k));
+            const __m512i columns = _mm512_loadu_si512(from + v * 64);
+            sum[p][v] = (vec)products((__m512)sum[p][v], pair, columns);
+            continue;
+          }
+#endif
+          const vec value = splat(*reinterpret_cast<const float*>(row + k));
+          sum[p][v] = fma(value, load(reinterpret_cast<const float*>(from) + v * W), sum[p][v]);
+        }
+      }
+    }
+  }
+  for (int p = 0; p < Panels; ++p) {
+    for (int v = 0; v < 2; ++v) store(t.out + (2 * p + v) * W, sum[p][v]);
+  }
+}
+
 using Multiply = void (*)(const Block&);
 
 // The kernels of one form for every height of a tile, from one row on.
@@ -121,6 +164,21 @@ Multiplies multiplies(const Contraction& c, bool pairs, bool wide,
   if (pairs) return {{multiply<Rows + 1, 1, kPairs>...}};
   if (wide) return {{multiply<Rows + 1, 2, false>...}};
   return {{multiply<Rows + 1, 1, false>...}};
+}
+
+// The kernels for a single row, for so many panels beside each other, from one on.
+struct RowMultiplies {
+  Multiply of[kBeside];
+};
+
+template <int... Panels>
+RowMultiplies row_multiplies(bool pairs, std::integer_sequence<int, Panels...>) {
+  if (pairs) return {{multiply_row<Panels + 1, kPairs>...}};
+  return {{multiply_row<Panels + 1, false>...}};
+}
+
+inline RowMultiplies row_multiplies(bool pairs) {
+  return row_multiplies(pairs, std::make_integer_sequence<int, kBeside>());
 }
 
 // Those for panels of more than one vector of columns, or of no more.

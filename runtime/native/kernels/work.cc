@@ -187,6 +187,10 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                     const TileProgram& program, const TileTask& task, Arena& memory,
                     const Sources* sources, int64_t taps, int64_t depth) const {
   const int64_t count = tiles_of(rows.last - rows.first), before = group * c_.row_count();
+  if (rows.last - rows.first == 1 && !c_.each) {
+    return multiply_row(before + rows.first, panels, packed, program, task, memory, sources, taps,
+                        depth);
+  }
   const bool streams = p_.group_bytes > kCache;
   const auto run = [&](int64_t panel, int64_t from, int64_t to) {
     const char* const here = packed + panel * p_.panel_bytes;
@@ -218,6 +222,26 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
   const int64_t tall = by_rows ? tiles_at_once(program, kPanel, taps * depth) : count;
   for (int64_t t = 0; t < count; t += tall) {
     for (int64_t n = panels.first; n < panels.last; ++n) run(n, t, std::min(t + tall, count));
+  }
+}
+
+void Work::multiply_row(int64_t row, Range panels, const char* packed, const TileProgram& program,
+                        const TileTask& task, Arena& memory, const Sources* sources, int64_t taps,
+                        int64_t depth) const {
+  const RowMultiplies kernels = row_multiplies(p_.pairs);
+  const auto bytes = static_cast<int64_t>(program.scratch(1, kPanel)) * 4;
+  const int64_t most = std::max<int64_t>(kTileBytes / bytes / kBeside, 1) * kBeside;
+  for (int64_t first = panels.first; first < panels.last; first += most) {
+    const int64_t count = std::min(most, panels.last - first), ld = count * kPanel;
+    const int64_t column = first * kPanel, columns = std::min(ld, c_.columns - column);
+    auto* const tile = reinterpret_cast<float*>(memory.get(count * bytes));
+    for (int64_t n = 0; n < count; n += kBeside) {
+      const int64_t beside = std::min<int64_t>(kBeside, count - n);
+      kernels.of[beside - 1](Block{taps, depth, sources, packed + (first + n) * p_.panel_bytes,
+                                   column + n * kPanel, beside * kPanel, tile + n * kPanel, ld,
+                                   nullptr, 0});
+    }
+    task.run({row, 1, column, static_cast<int>(columns), static_cast<int>(ld)}, tile);
   }
 }
 

@@ -57,6 +57,9 @@ class Work {
   void multiply(int64_t group, Range rows, Range panels, const char* packed,
                 const TileProgram& program, const TileTask& task, Arena& memory,
                 const Sources* sources, int64_t taps, int64_t depth) const;
+  void multiply_row(int64_t row, Range panels, const char* packed, const TileProgram& program,
+                    const TileTask& task, Arena& memory, const Sources* sources, int64_t taps,
+                    int64_t depth) const;
   void slide(int64_t group, Range panels, const char* packed, const TileProgram& program,
              const TileTask& task, Scratch& scratch, const float* zeros) const;
 
