@@ -127,8 +127,21 @@ inline vec logistic(vec x) {
   vec q = fma(r * r, fitted::polynomial(r, fitted::kExp), r);
   const vec power = scale(splat(1.0f), n);
   q = n > 23.5f ? q + scale(splat(1.0f), -n) : q;  // the sum beside it leaves out the 1
-  const vec made = 1.0f / fma(power, q, power + 1.0f);
+  const vec made = reciprocal(fma(power, q, power + 1.0f));
   return x < -88.0f ? vec{} : made;
+}
+
+inline vec silu(vec x) { return logistic(x) * x; }
+
+// min(max(x + 3, 0), 6) / 6 * x, each step rounded as it is by itself. The quotient is that of a
+// division: with 1/6 in two parts it is within 2^-46 before it is rounded, and no sixth of a float
+// lies so near to the middle of two; the numerator is 0 or at least 2^-22, so neither part is lost.
+inline vec hard_swish(vec x) {
+  constexpr float kHigh = 0x1.555554p-3f, kLow = 0x1.555556p-27f;
+  const vec sum = x + 3.0f;  // never -0
+  const vec above = sum < 0.0f ? vec{} : sum;
+  const vec within = above > 6.0f ? splat(6.0f) : above;
+  return fma(within, splat(kHigh), within * kLow) * x;
 }
 
 inline vec rsqrt(vec x) { return 1.0f / sqrt(x); }

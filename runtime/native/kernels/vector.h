@@ -94,6 +94,16 @@ inline vec fma(vec a, vec b, vec c) {
 #endif
 }
 
+// 1 / x, for x from 1 to 2^127; not always the nearest.
+inline vec reciprocal(vec x) {
+#if defined(__AVX512F__)
+  const vec near = (vec)_mm512_rcp14_ps((__m512)x);
+  return fma(near, fma(-x, near, splat(1.0f)), near);
+#else
+  return 1.0f / x;
+#endif
+}
+
 template <class F>
 inline vec each(vec x, F&& f) {
   vec made;
