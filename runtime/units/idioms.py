@@ -19,6 +19,11 @@ IDIOMS: dict[str, Expression] = {
         ("divide", ("minimum", ("maximum", ("add", "x", 3.0), 0.0), 6.0), 6.0),
         "x",
     ),
+    "gelu": (
+        "multiply",
+        ("multiply", "x", 0.5),
+        ("add", ("erf", ("multiply", "x", 0.7071067690849304)), 1.0),
+    ),
 }
 _COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum"})
 
@@ -42,7 +47,7 @@ def spoken(steps: Sequence[Step]) -> list[Step]:
 class _Match:
     """The reading of one step as an expression: what its `x` is, the values in between."""
 
-    def __init__(self, made: Mapping[int, Step], read: Mapping[Source, int]) -> None:
+    def __init__(self, made: Mapping[int, Step], read: Mapping[int, int]) -> None:
         self._made, self._read = made, read
         self.x: int | None = None
         self.inner: list[int] = []

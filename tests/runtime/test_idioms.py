@@ -103,13 +103,29 @@ def test_an_op_of_one_value_computes_what_its_steps_do():
 
     steps = [("logistic", 1, 0, 0), ("multiply", 2, 1, 0)]
     assert same_bits(made([("silu", 1, 0, 0)], [], 2), made(steps, [], 3)).all()
+    steps = [("multiply", 1, 0, 4), ("erf", 1, 1, 0), ("add", 1, 1, 5), ("multiply", 2, 0, 3)]
+    steps.append(("multiply", 2, 2, 1))
+    whole = made([("gelu", 1, 0, 0)], [], 2)
+    assert same_bits(whole, made(steps, [0.5, 0.7071067690849304, 1.0], 3)).all()
     steps = [("add", 1, 0, 3), ("maximum", 1, 1, 4), ("minimum", 1, 1, 5), ("divide", 1, 1, 5)]
     steps.append(("multiply", 2, 1, 0))
     whole = made([("hard-swish", 1, 0, 0)], [], 2)
     assert same_bits(whole, made(steps, [3.0, 0.0, 6.0], 3)).all()
 
 
+def gelu_steps() -> list[Step]:
+    return [
+        Step("multiply", 1, (constant(0.7071067690849304), 0)),
+        Step("erf", 2, (1,)),
+        Step("add", 3, (constant(1), 2)),
+        Step("multiply", 4, (0, constant(0.5))),
+        Step("multiply", 5, (3, 4)),
+        Step("store", -1, (5,)),
+    ]
+
+
 def test_steps_in_any_order_are_one_op():
+    assert [s.op for s in spoken(gelu_steps())] == ["gelu", "store"]
     assert [(s.op, s.sources) for s in spoken(hard_swish_steps())] == [
         ("hard-swish", (0,)),
         ("store", (5,)),

@@ -133,6 +133,9 @@ inline vec logistic(vec x) {
 
 inline vec silu(vec x) { return logistic(x) * x; }
 
+// x / 2 * (1 + erf(x / sqrt(2))), each step rounded as it is by itself.
+inline vec gelu(vec x) { return x * 0.5f * (erf(x * 0.70710677f) + 1.0f); }
+
 // min(max(x + 3, 0), 6) / 6 * x, each step rounded as it is by itself. The quotient is that of a
 // division: with 1/6 in two parts it is within 2^-46 before it is rounded, and no sixth of a float
 // lies so near to the middle of two; the numerator is 0 or at least 2^-22, so neither part is lost.

@@ -403,11 +403,13 @@ const Line kLines[] = {
     BINARY(erf(x) * y),
     BINARY(logistic(x) + y),
     BINARY(logistic(x) * y),
-    // several at once, of one value: silu, hard-swish; then these after add
+    // several at once, of one value: silu, hard-swish, gelu; then these after add
     UNARY(silu(x)),
     UNARY(hard_swish(x)),
+    UNARY(gelu(x)),
     BINARY(silu(x + y)),
     BINARY(hard_swish(x + y)),
+    BINARY(gelu(x + y)),
 };
 constexpr int kCodes = sizeof(kLines) / sizeof(kLines[0]);
 
