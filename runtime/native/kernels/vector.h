@@ -220,6 +220,18 @@ inline vec minimum(vec a, vec b) {
 }
 #endif
 
+// x within bounds; NaN stays NaN, and a zero its sign.
+inline vec clamped(vec x, float low, float high) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_min_ps((__m512)splat(high), _mm512_max_ps((__m512)splat(low), (__m512)x));
+#elif defined(__AVX2__)
+  return (vec)_mm256_min_ps((__m256)splat(high), _mm256_max_ps((__m256)splat(low), (__m256)x));
+#else
+  const vec above = x < low ? splat(low) : x;
+  return above > high ? splat(high) : above;
+#endif
+}
+
 // Whether any lane of several vectors was NaN.
 class NanSeen {
  public:
