@@ -57,6 +57,8 @@ Division::Division(const Contraction& c, const Packing& p, int64_t threads) {
     // Each panel is read once, by one thread.
     panel_blocks = std::min(p.panels, (wanted + row_blocks - 1) / row_blocks);
     if (tiles >= wanted && row_blocks * panel_blocks < wanted) row_blocks = wanted;
+    // Few panels would leave a thread without one: their rows are divided, too.
+    if (right <= kCache) row_blocks = (wanted + panel_blocks - 1) / panel_blocks;
   } else {
     row_blocks = wanted;
   }
