@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neff.program import Instruction
 from runtime.rounding import ROUNDED
+from runtime.units.idioms import IDIOMS
 from runtime.units.space import UnsaidError
 
 # Element types of operands and results, as tile.h numbers them.
@@ -21,12 +22,15 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     ),
     ("tanh erf logistic", "add multiply"),
 )
-PAIRS = tuple(
-    f"{first}.{second}"
-    for firsts, seconds in _PAIRS
-    for first in firsts.split()
-    for second in seconds.split()
-)
+
+
+def _pairs(firsts: str, seconds: str) -> tuple[str, ...]:
+    return tuple(f"{first}.{second}" for first in firsts.split() for second in seconds.split())
+
+
+_OF_IDIOMS = _pairs("add", " ".join(IDIOMS))
+_OF_OPS = tuple(pair for firsts, seconds in _PAIRS for pair in _pairs(firsts, seconds))
+PAIRS = frozenset((*_OF_OPS, *_OF_IDIOMS))
 # The lines of the table in tile.cc.
 OPS = (
     tuple(
@@ -40,7 +44,9 @@ OPS = (
     s32-EQ s32-NE s32-LT s32-LE s32-GT s32-GE
     """.split()  # noqa: SIM905 - a table
     )
-    + PAIRS
+    + _OF_OPS
+    + tuple(IDIOMS)
+    + _OF_IDIOMS
 )
 CODES = {name: code for code, name in enumerate(OPS)}
 _FLOAT = """

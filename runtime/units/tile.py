@@ -17,6 +17,7 @@ from math import prod
 
 from neff.program import Function
 from runtime.logs import Level, log
+from runtime.units.idioms import spoken
 from runtime.units.lowering import Lowered, Lowering
 from runtime.units.ops import CODES, PAIRS, TYPES, rounding
 from runtime.units.registers import Step, paired, place
@@ -88,7 +89,7 @@ def encode(space: Space, order: Sequence[int], row_rank: int, lowered: Lowered) 
     if len(dims) > MOST_RANK:
         raise UnsaidError(f"a space has at most {MOST_RANK} dimensions, got {len(dims)}")
     steps = _narrowed(lowered.steps, [_uniform(u.strides[row_rank:]) for u in uses])
-    steps = paired(_without_rounding(steps, uses[-1].dtype), PAIRS)
+    steps = paired(spoken(_without_rounding(steps, uses[-1].dtype)), PAIRS)
     placed = place(steps, bool(lowered.anchor_read))
     words = [len(dims), row_rank, *dims, len(uses) - 1]
     for use in uses:

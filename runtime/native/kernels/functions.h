@@ -61,8 +61,7 @@ constexpr float kErfc[] = {0.00037421507709513541f,  -0.00201404644589343f,
 }  // namespace fitted
 
 inline vec exp(vec x) {
-  vec in = x > 89.0f ? splat(89.0f) : x;  // infinity, as is all above
-  in = in < -104.5f ? splat(-104.5f) : in;
+  const vec in = clamped(x, -104.5f, 89.0f);  // at 89, infinity
   const auto [n, r] = fitted::reduce(in);
   const vec q = fma(r * r, fitted::polynomial(r, fitted::kExp), r);
   return scale(q + 1.0f, n);
@@ -121,14 +120,30 @@ inline vec erf(vec x) {
 
 // 1 / (1 + e^-x), with e^-x = 2^n (1 + q). Where it is below all but the largest denormals: 0.
 inline vec logistic(vec x) {
-  vec in = x < -88.0f ? splat(-88.0f) : x;
-  in = in > 40.0f ? splat(40.0f) : in;  // 1
-  const auto [n, r] = fitted::reduce(-in);
-  vec q = fma(r * r, fitted::polynomial(r, fitted::kExp), r);
-  const vec power = scale(splat(1.0f), n);
-  q = n > 23.5f ? q + scale(splat(1.0f), -n) : q;  // the sum beside it leaves out the 1
-  const vec made = 1.0f / fma(power, q, power + 1.0f);
+  const vec in = clamped(x, -88.0f, 40.0f);  // at 40, 1
+  // n is what is left of a float whose last place is 1, and stands there as a whole number, too.
+  constexpr float kWhole = 0x1.8p23f;
+  const vec shifted = fma(in, splat(-fitted::kLog2E), splat(kWhole)), n = shifted - kWhole;
+  const vec power = from_bits((bits(shifted) << 23) + bits(splat(1.0f)));
+  const vec r = fma(n, splat(-fitted::kLn2Low), fma(n, splat(-fitted::kLn2High), -in));
+  const vec q = fma(r * r, fitted::polynomial(r, fitted::kExp), r);
+  const vec sum = power + 1.0f, lost = 1.0f - (sum - power);
+  const vec made = reciprocal(sum + fma(power, q, lost));
   return x < -88.0f ? vec{} : made;
+}
+
+inline vec silu(vec x) { return logistic(x) * x; }
+
+// x / 2 * (1 + erf(x / sqrt(2))), each step rounded as it is by itself.
+inline vec gelu(vec x) { return x * 0.5f * (erf(x * 0.70710677f) + 1.0f); }
+
+// min(max(x + 3, 0), 6) / 6 * x, each step rounded as it is by itself. The quotient is that of a
+// division: with 1/6 in two parts it is within 2^-46 before it is rounded, and no sixth of a float
+// lies so near to the middle of two; the numerator is 0 or at least 2^-22, so neither part is lost.
+inline vec hard_swish(vec x) {
+  constexpr float kHigh = 0x1.555554p-3f, kLow = 0x1.555556p-27f;
+  const vec within = clamped(x + 3.0f, 0.0f, 6.0f);  // the sum is never -0
+  return fma(within, splat(kHigh), within * kLow) * x;
 }
 
 inline vec rsqrt(vec x) { return 1.0f / sqrt(x); }

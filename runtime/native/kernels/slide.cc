@@ -5,8 +5,9 @@ namespace neuron::kernels {
 bool Strips::fit(const Contraction& c) {
   if (!c.each || c.rows.empty() || c.taps.empty()) return false;
   const TapDimension& tap = c.taps.back();
-  const bool along = tap.row + 1 == static_cast<int64_t>(c.rows.size()) && tap.step == 1 &&
-                     tap.dilation == 1 && tap.stride == c.rows.back().stride;
+  const bool along = tap.row + 1 == static_cast<int64_t>(c.rows.size()) && tap.step >= 1 &&
+                     tap.step <= kMostStep && tap.dilation == 1 &&
+                     tap.stride * tap.step == c.rows.back().stride;
   return along && (tap.size == 3 || tap.size == 5 || tap.size == kMostSlid);
 }
 
@@ -28,10 +29,11 @@ void Strips::locate(const Contraction& c, const float* data, const float* zeros,
     const int64_t parts = (run + kRows - 1) / kRows;  // of nearly the same height
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t from = run * part / parts, height = run * (part + 1) / parts - from;
-      const int64_t before = tap.low - index[end] - from;  // elements of padding
-      strips_.push_back({row + from, static_cast<int>(height), before,
-                         std::min(height + tap.size - 1, tap.limit + before), lines_.size()});
-      list(c, index, 0, at + from * tap.stride, zeros, true);
+      const int64_t before = tap.low - (index[end] + from) * tap.step;  // elements of padding
+      const int64_t elements = (height - 1) * tap.step + tap.size;
+      const int64_t high = tap.limit > elements - before ? elements : tap.limit + before;
+      strips_.push_back({row + from, static_cast<int>(height), before, high, lines_.size()});
+      list(c, index, 0, at + from * c.rows[end].stride, zeros, true);
     }
     row += run;
   }

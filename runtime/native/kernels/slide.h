@@ -1,5 +1,5 @@
-// Sums over windows that move by one element along rows, each column by itself: what the windows
-// of neighbouring rows share is read once.
+// Sums over windows that move by one or two elements along rows, each column by itself: what the
+// windows of neighbouring rows share is read once.
 #pragma once
 
 #include <algorithm>
@@ -14,9 +14,11 @@ namespace neuron::kernels {
 
 // The widths of windows along the rows that there are kernels for: 3, 5 and 7.
 constexpr int64_t kMostSlid = 7;
+// And what they may move by.
+constexpr int64_t kMostStep = 2;
 
 // Elements that the taps along the last dimension read, of the first column: row r reads the ones
-// from r on.
+// from r steps on.
 struct Line {
   const float* data;
   int64_t stride;
@@ -33,7 +35,7 @@ struct Strip {
 // The strips of a range of rows, and their lines.
 class Strips {
  public:
-  // Whether windows move by one element along the last dimension.
+  // Whether there is a kernel for how windows move along the last dimension.
   static bool fit(const Contraction& c);
 
   // Find them, of an operand whose first element is at `data`; `zeros` is read in the padding.
@@ -64,7 +66,7 @@ struct Slide {
   int64_t ld;
 };
 
-template <int Size, int Rows>
+template <int Size, int Step, int Rows>
 void slide(const Slide& s) {
   for (int64_t v = 0; v * W < s.columns; ++v) {
     const int rest = static_cast<int>(std::min<int64_t>(W, s.columns - v * W));
@@ -76,13 +78,14 @@ void slide(const Slide& s) {
       for (int k = 0; k < Size; ++k) weight[k] = load(weights + k * kPanel);
       const float* at = s.lines[n].data + s.column + v * W;
       const float* const outside = s.zeros + s.column + v * W;
-#pragma GCC unroll 18
-      for (int i = 0; i < Rows + Size - 1; ++i, at += s.lines[n].stride) {
+#pragma GCC unroll 29
+      for (int i = 0; i < (Rows - 1) * Step + Size; ++i, at += s.lines[n].stride) {
         const float* from = i >= s.strip.low && i < s.strip.high ? at : outside;
         const vec x = rest == W ? load(from) : load(from, rest);
 #pragma GCC unroll 7
         for (int k = 0; k < Size; ++k) {
-          if (i - k >= 0 && i - k < Rows) sum[i - k] = fma(x, weight[k], sum[i - k]);
+          if (i < k || (i - k) % Step != 0 || (i - k) / Step >= Rows) continue;
+          sum[(i - k) / Step] = fma(x, weight[k], sum[(i - k) / Step]);
         }
       }
     }
@@ -90,19 +93,26 @@ void slide(const Slide& s) {
   }
 }
 
-// The kernels for windows of one width, for every height of a strip from one row on.
+// The kernels for windows of one width and step, for every height of a strip from one row on.
 struct SlideKernels {
   void (*of[kRows])(const Slide&);
 };
 
-template <int Size, int... Rows>
+template <int Size, int Step, int... Rows>
 constexpr SlideKernels slides(std::integer_sequence<int, Rows...>) {
-  return {{slide<Size, Rows + 1>...}};
+  return {{slide<Size, Step, Rows + 1>...}};
 }
 
-inline SlideKernels slides(int64_t size) {
+template <int Step>
+SlideKernels slides(int64_t size) {
   const auto rows = std::make_integer_sequence<int, kRows>();
-  return size == 3 ? slides<3>(rows) : size == 5 ? slides<5>(rows) : slides<7>(rows);
+  return size == 3   ? slides<3, Step>(rows)
+         : size == 5 ? slides<5, Step>(rows)
+                     : slides<7, Step>(rows);
+}
+
+inline SlideKernels slides(const TapDimension& tap) {
+  return tap.step == 1 ? slides<1>(tap.size) : slides<2>(tap.size);
 }
 
 }  // namespace neuron::kernels

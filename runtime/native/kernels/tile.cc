@@ -47,7 +47,7 @@ class TileRun {
     const View a = views_[op.a];
     apply(op, {a}, [&](const View& to, const View* in, int64_t count) {
       for (int64_t i = 0; i < count; ++i) {
-        kernels::store(to.data + i * W, f(kernels::load(in[0].data + i * in[0].column)));
+        kernels::store(to.data + i * to.column, f(kernels::load(in[0].data + i * in[0].column)));
       }
     });
   }
@@ -57,7 +57,8 @@ class TileRun {
       const int64_t as = in[0].column, bs = in[1].column;
       const float *a = in[0].data, *b = in[1].data;
       for (int64_t i = 0; i < count; ++i) {
-        kernels::store(to.data + i * W, f(kernels::load(a + i * as), kernels::load(b + i * bs)));
+        kernels::store(to.data + i * to.column,
+                       f(kernels::load(a + i * as), kernels::load(b + i * bs)));
       }
     });
   }
@@ -66,9 +67,10 @@ class TileRun {
     apply(op, {views_[op.a], views_[op.b], views_[op.c]},
           [&](const View& to, const View* in, int64_t count) {
             for (int64_t i = 0; i < count; ++i) {
-              kernels::store(to.data + i * W, f(kernels::load(in[0].data + i * in[0].column),
-                                                kernels::load(in[1].data + i * in[1].column),
-                                                kernels::load(in[2].data + i * in[2].column)));
+              kernels::store(to.data + i * to.column,
+                             f(kernels::load(in[0].data + i * in[0].column),
+                               kernels::load(in[1].data + i * in[1].column),
+                               kernels::load(in[2].data + i * in[2].column)));
             }
           });
   }
@@ -99,6 +101,12 @@ class TileRun {
     }
     if (even) {
       body(made, in, int64_t{tile_.rows} * tile_.ld / W);
+    } else if (tile_.ld / W < tile_.rows) {  // the longer stretches, down the columns
+      View down[N];
+      for (int64_t i = 0; i < tile_.ld / W; ++i) {
+        for (int k = 0; k < N; ++k) down[k] = {in[k].data + i * in[k].column, 0, in[k].row};
+        body({made.data + i * W, 0, made.row}, down, tile_.rows);
+      }
     } else {
       View row[N];
       for (int r = 0; r < tile_.rows; ++r) {
@@ -395,6 +403,13 @@ const Line kLines[] = {
     BINARY(erf(x) * y),
     BINARY(logistic(x) + y),
     BINARY(logistic(x) * y),
+    // several at once, of one value: silu, hard-swish, gelu; then these after add
+    UNARY(silu(x)),
+    UNARY(hard_swish(x)),
+    UNARY(gelu(x)),
+    BINARY(silu(x + y)),
+    BINARY(hard_swish(x + y)),
+    BINARY(gelu(x + y)),
 };
 constexpr int kCodes = sizeof(kLines) / sizeof(kLines[0]);
 

@@ -94,6 +94,16 @@ inline vec fma(vec a, vec b, vec c) {
 #endif
 }
 
+// 1 / x, for x from 1 to 2^127; not always the nearest.
+inline vec reciprocal(vec x) {
+#if defined(__AVX512F__)
+  const vec near = (vec)_mm512_rcp14_ps((__m512)x);
+  return fma(near, fma(-x, near, splat(1.0f)), near);
+#else
+  return 1.0f / x;
+#endif
+}
+
 template <class F>
 inline vec each(vec x, F&& f) {
   vec made;
@@ -209,6 +219,18 @@ inline vec minimum(vec a, vec b) {
   return is_nan(a) || (a == b && bits(a) < 0) ? a : smaller;
 }
 #endif
+
+// x within bounds; NaN stays NaN, and a zero its sign.
+inline vec clamped(vec x, float low, float high) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_min_ps((__m512)splat(high), _mm512_max_ps((__m512)splat(low), (__m512)x));
+#elif defined(__AVX2__)
+  return (vec)_mm256_min_ps((__m256)splat(high), _mm256_max_ps((__m256)splat(low), (__m256)x));
+#else
+  const vec above = x < low ? splat(low) : x;
+  return above > high ? splat(high) : above;
+#endif
+}
 
 // Whether any lane of several vectors was NaN.
 class NanSeen {

@@ -57,6 +57,8 @@ Division::Division(const Contraction& c, const Packing& p, int64_t threads) {
     // Each panel is read once, by one thread.
     panel_blocks = std::min(p.panels, (wanted + row_blocks - 1) / row_blocks);
     if (tiles >= wanted && row_blocks * panel_blocks < wanted) row_blocks = wanted;
+    // Few panels would leave a thread without one: their rows are divided, too.
+    if (right <= kCache) row_blocks = (wanted + panel_blocks - 1) / panel_blocks;
   } else {
     row_blocks = wanted;
   }
@@ -161,7 +163,7 @@ void Work::slide(int64_t group, Range panels, const char* packed, const TileProg
                  const TileTask& task, Scratch& scratch, const float* zeros) const {
   const std::vector<Strip>& strips = scratch.strips.all();
   const int64_t size = c_.taps.back().size, taps = c_.tap_count();
-  const SlideKernels kernels = slides(size);
+  const SlideKernels kernels = slides(c_.taps.back());
   for (int64_t panel = panels.first; panel < panels.last; ++panel) {
     const auto* const here = reinterpret_cast<const float*>(packed + panel * p_.panel_bytes);
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
