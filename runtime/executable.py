@@ -23,8 +23,8 @@ from runtime.interpreter import interpret
 from runtime.memory import Needs
 from runtime.rounding import NEAREST, Rounding, rounding_in_force
 from runtime.settings import switched_on
-from runtime.units.native import available, packed_bytes
-from runtime.units.plan import Packed, Plan, Planned, plan
+from runtime.units.native import available, rooms
+from runtime.units.plan import Plan, Planned, plan
 
 # What the tensor of an element type is called in torch.
 TORCH_TYPES = {
@@ -136,9 +136,13 @@ class Executable:
         """
         made = plan(self.program) if mode.native else None
         packing = () if made is None else made.packed
-        held = self.program.weights
+        weight = self.program.weights
+        room = rooms([p.words for p in packing])
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "neuron-pack") as pool:
-            packed = [pool.submit(p.make, held[p.digest].array) for p in packing]
+            packed = [
+                pool.submit(p.make, weight[p.digest].array, r)
+                for p, r in zip(packing, room, strict=True)
+            ]
             bound, weights = self._bound(made)
             self.initial_state: State = tuple(bound[n] for n in self._states)
             order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
@@ -147,7 +151,7 @@ class Executable:
             run = partial(_run, self.program, position, mode, made)
             own = [bound[n] for n in weights]
             # States and weights themselves: a call on a device's arrays is another executable.
-            given = (*called, *self.initial_state, *own, *map(_of_packed, packing))
+            given = (*called, *self.initial_state, *own, *map(_like, room))
             self._run = compiled(run, given, key)
             self._weights = (*own, *(on_device(p.result()) for p in packed))
 
@@ -197,10 +201,10 @@ def _run(
     return made, bounds.exceeded
 
 
-def _of_packed(packed: Packed) -> jax.ShapeDtypeStruct:
-    """What a packed weight will be on the device."""
+def _like(array: np.ndarray) -> jax.ShapeDtypeStruct:
+    """What an array will be on the device."""
     here = jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])
-    return jax.ShapeDtypeStruct((packed_bytes(packed.words) // 4,), np.float32, sharding=here)
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=here)
 
 
 def _narrowed_inputs(program: Program, called: list[int]) -> tuple[tuple[int, int, int], ...]:

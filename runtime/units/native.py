@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -41,11 +42,13 @@ def _library() -> ctypes.CDLL | None:
 def _register(name: str, loaded: ctypes.CDLL) -> None:
     """Tell XLA of a kernel: what makes it of its words, once, and what runs it."""
     capsule = jax.ffi.pycapsule
-    described = {}
-    for part in ("type_id", "type_info"):
+
+    def told(part: str) -> Any:
         tell = getattr(loaded, f"{name}_{part}")
         tell.restype = ctypes.c_void_p
-        described[part] = capsule(ctypes.c_void_p(tell()))
+        return capsule(ctypes.c_void_p(tell()))
+
+    described: Any = {part: told(part) for part in ("type_id", "type_info")}
     jax.ffi.register_ffi_type(name, described, platform="cpu")
     stages = {"instantiate": getattr(loaded, f"{name}_make"), "execute": getattr(loaded, name)}
     handlers = {stage: capsule(handler) for stage, handler in stages.items()}
@@ -59,40 +62,46 @@ def _loaded() -> ctypes.CDLL:
     return native
 
 
-_Given = tuple[ctypes.c_void_p, ctypes.c_size_t]
-
-
-def _words(numbers: Sequence[int]) -> tuple[np.ndarray, _Given]:
+def _words(numbers: Sequence[int]) -> tuple[np.ndarray, tuple[ctypes.c_void_p, ctypes.c_size_t]]:
     array = np.array(numbers, np.int64)
     return array, (ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.size))
 
 
 def packed_bytes(words: Sequence[int]) -> int:
     """The size of a second operand of a contraction once packed."""
-    return _packed_bytes(*_words(words))
-
-
-def _packed_bytes(held: np.ndarray, given: _Given) -> int:
+    held, given = _words(words)
     size: int = _loaded().neuron_packed_bytes(*given)
     if size < 0:
         raise ValueError(f"runtime.units: the words must be a contraction, got {held.tolist()}")
     return size
 
 
-def pack(words: Sequence[int], array: np.ndarray) -> np.ndarray:
-    """A second operand of a contraction in the order in which the kernel reads it."""
-    held, given = _words(words)
-    size = _packed_bytes(held, given)
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    packed = memory[start : start + size].view(
-        np.float32
-    )  # XLA is told of bytes by a type it knows
+def rooms(operands: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Memory for second operands of contractions once packed, given the words of each.
+
+    It is in one piece, of which the system makes large pages: what is read in one call is spread
+    over fewer, and there sooner.
+    """
+    sizes = [packed_bytes(words) for words in operands]
+    ends = np.cumsum([-(-size // ALIGNMENT) * ALIGNMENT for size in sizes], dtype=np.int64)
+    memory = np.empty((ends[-1] if sizes else 0) + ALIGNMENT, np.uint8)
+    memory = memory[-memory.ctypes.data % ALIGNMENT :]
+    starts = (0, *ends)
+    # XLA is told of bytes by a type it knows.
+    return [
+        memory[start : start + size].view(np.float32)
+        for start, size in zip(starts, sizes, strict=False)
+    ]
+
+
+def pack(words: Sequence[int], array: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """A second operand of a contraction in the order in which the kernel reads it, in its room."""
+    _, given = _words(words)
     source = np.ascontiguousarray(array)
     _loaded().neuron_pack(
-        *given, ctypes.c_void_p(source.ctypes.data), ctypes.c_void_p(packed.ctypes.data)
+        *given, ctypes.c_void_p(source.ctypes.data), ctypes.c_void_p(room.ctypes.data)
     )
-    return packed
+    return room
 
 
 def call(kernel: str, shape: Shape, words: Sequence[int], operands: Sequence[Value]) -> jax.Array:

@@ -33,9 +33,9 @@ class Packed:
         """How a contraction reads a weight."""
         return Packed(digest, packing_words(c.words))
 
-    def make(self, array: np.ndarray) -> np.ndarray:
-        """The numbers of the weight in that order."""
-        return pack(self.words, array)
+    def make(self, array: np.ndarray, room: np.ndarray) -> np.ndarray:
+        """The numbers of the weight in that order, in the room for it."""
+        return pack(self.words, array, room)
 
 
 @dataclass(frozen=True, slots=True)

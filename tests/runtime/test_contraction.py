@@ -15,6 +15,7 @@ from neff.lower import lower
 from neff.passes.fuse import fuse
 from neff.program import Kind, Program, Variable, Weight
 from runtime.executable import Executable, Mode
+from runtime.units.native import ALIGNMENT, rooms
 from runtime.units.plan import plan
 from tests.runtime.tiles import by_jax
 
@@ -320,9 +321,28 @@ def test_a_weight_that_only_the_kernel_reads_is_kept_once():
     made = plan(program)
     assert made.inputs == {0}
     assert len(made.packed) == 1
-    assert made.packed[0].make(program.weights[made.packed[0].digest].array).nbytes == prod(
-        (64, 64, 4)
+    (packed,) = made.packed
+    (room,) = rooms([packed.words])
+    assert room.nbytes == prod((64, 64, 4))
+    made_there = packed.make(program.weights[packed.digest].array, room)
+    assert np.shares_memory(made_there, room)
+
+
+def test_rooms_lie_side_by_side_each_where_xla_takes_it_as_it_is():
+    program, _ = fused(
+        """
+        x = f32[16,65] parameter(0)
+        w = f32[65,3] parameter(1)
+        ROOT d = f32[16,3] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+        """
     )
+    words = plan(program).packed[0].words
+    first, second = rooms([words, words])
+    assert first.ctypes.data % ALIGNMENT == second.ctypes.data % ALIGNMENT == 0
+    assert first.nbytes <= second.ctypes.data - first.ctypes.data < first.nbytes + ALIGNMENT
+    assert rooms([]) == []
+    with pytest.raises(ValueError, match="the words must be a contraction"):
+        rooms([(1, 2, 3)])
 
 
 # A gate as squeeze-and-excitation has it: less than the result, read over and over.
