@@ -91,6 +91,22 @@ def test_dots(dtype, m, k, n, weight):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("k", [40, 700])
+def test_a_result_that_no_cache_keeps(dtype, k):
+    """It and the residual are fetched ahead; rows go before panels where these are few."""
+    check(
+        f"""
+        x = {dtype}[1801,{k}] parameter(0)
+        w = {dtype}[{k},131] parameter(1)
+        y = f32[1801,131] parameter(2)
+        d = f32[1801,131] dot(x, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+        ROOT a = f32[1801,131] add(d, y)
+        """,
+        products=k,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize("columns", [23, 31, 64, 100, 1000, 3000])
 def test_a_row_has_the_same_bits_alone(dtype, columns):
     """One row goes along several panels at once; each of its sums is made in the same order."""
