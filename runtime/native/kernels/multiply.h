@@ -85,8 +85,8 @@ void multiply(const Block& t) {
   }
 }
 
-// The sums of `Rows` rows over the taps, each column by itself.
-template <int Rows>
+// The sums of `Rows` rows over the taps, each column by itself, of elements of type `From`, as f32.
+template <typename From, int Rows>
 void multiply_each(const Block& t) {
   const Sources* rows = t.rows;
   for (int64_t v = 0; v * W < t.columns; ++v) {
@@ -98,8 +98,8 @@ void multiply_each(const Block& t) {
       const vec weights = load(reinterpret_cast<const float*>(t.panel) + tap * kPanel + v * W);
 #pragma GCC unroll 12
       for (int r = 0; r < Rows; ++r) {
-        const auto* from = reinterpret_cast<const float*>(rows[tap * kRows + r]) + t.column + v * W;
-        sum[r] = fma(whole ? load(from) : load(from, rest), weights, sum[r]);
+        const auto* from = reinterpret_cast<const From*>(rows[tap * kRows + r]) + t.column + v * W;
+        sum[r] = fma(whole ? widened(from) : widened(from, rest), weights, sum[r]);
       }
     }
     for (int r = 0; r < Rows; ++r) store(t.out + r * t.ld + v * W, sum[r]);
@@ -159,7 +159,8 @@ struct Multiplies {
 template <int... Rows>
 Multiplies multiplies(const Contraction& c, bool pairs, bool wide,
                       std::integer_sequence<int, Rows...>) {
-  if (c.each) return {{multiply_each<Rows + 1>...}};
+  if (c.each && c.left_type == Type::bf16) return {{multiply_each<uint16_t, Rows + 1>...}};
+  if (c.each) return {{multiply_each<float, Rows + 1>...}};
   if (pairs && wide) return {{multiply<Rows + 1, 2, kPairs>...}};
   if (pairs) return {{multiply<Rows + 1, 1, kPairs>...}};
   if (wide) return {{multiply<Rows + 1, 2, false>...}};

@@ -11,19 +11,21 @@ bool Strips::fit(const Contraction& c) {
   return along && (tap.size == 3 || tap.size == 5 || tap.size == kMostSlid);
 }
 
-void Strips::locate(const Contraction& c, const float* data, const float* zeros, int64_t first,
-                    int64_t last) {
+void Strips::locate(const Contraction& c, const char* data, int64_t element, const char* zeros,
+                    int64_t first, int64_t last) {
+  element_ = element;
+  zeros_ = zeros;
   strips_.clear();
   lines_.clear();
   const size_t end = c.rows.size() - 1;
   const TapDimension& tap = c.taps.back();
   for (int64_t row = first; row < last;) {
     int64_t index[kMaxRank], rest = row;
-    const float* at = data;
+    const char* at = data;
     for (size_t d = c.rows.size(); d-- > 0;) {
       index[d] = rest % c.rows[d].size;
       rest /= c.rows[d].size;
-      at += index[d] * c.rows[d].stride;
+      at += index[d] * c.rows[d].stride * element;
     }
     const int64_t run = std::min(c.rows[end].size - index[end], last - row);
     const int64_t parts = (run + kRows - 1) / kRows;  // of nearly the same height
@@ -33,22 +35,22 @@ void Strips::locate(const Contraction& c, const float* data, const float* zeros,
       const int64_t elements = (height - 1) * tap.step + tap.size;
       const int64_t high = tap.limit > elements - before ? elements : tap.limit + before;
       strips_.push_back({row + from, static_cast<int>(height), before, high, lines_.size()});
-      list(c, index, 0, at + from * c.rows[end].stride, zeros, true);
+      list(c, index, 0, at + from * c.rows[end].stride * element, true);
     }
     row += run;
   }
 }
 
-void Strips::list(const Contraction& c, const int64_t* index, size_t t, const float* at,
-                  const float* zeros, bool inside) {
+void Strips::list(const Contraction& c, const int64_t* index, size_t t, const char* at,
+                  bool inside) {
   if (t + 1 == c.taps.size()) {
-    lines_.push_back(inside ? Line{at, c.taps.back().stride} : Line{zeros, 0});
+    lines_.push_back(inside ? Line{at, c.taps.back().stride * element_} : Line{zeros_, 0});
     return;
   }
   const TapDimension& d = c.taps[t];
   int64_t position = (d.row < 0 ? 0 : index[d.row] * d.step) - d.low;
-  for (int64_t n = 0; n < d.size; ++n, at += d.stride, position += d.dilation) {
-    list(c, index, t + 1, at, zeros, inside && position >= 0 && position < d.limit);
+  for (int64_t n = 0; n < d.size; ++n, at += d.stride * element_, position += d.dilation) {
+    list(c, index, t + 1, at, inside && position >= 0 && position < d.limit);
   }
 }
 

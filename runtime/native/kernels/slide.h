@@ -20,8 +20,8 @@ constexpr int64_t kMostStep = 2;
 // Elements that the taps along the last dimension read, of the first column: row r reads the ones
 // from r steps on.
 struct Line {
-  const float* data;
-  int64_t stride;
+  const char* data;
+  int64_t stride;  // bytes
 };
 
 // Rows that follow each other along the last dimension.
@@ -38,18 +38,20 @@ class Strips {
   // Whether there is a kernel for how windows move along the last dimension.
   static bool fit(const Contraction& c);
 
-  // Find them, of an operand whose first element is at `data`; `zeros` is read in the padding.
-  void locate(const Contraction& c, const float* data, const float* zeros, int64_t first,
-              int64_t last);
+  // Find them, of an operand of elements of so many bytes of which the first is at `data`; `zeros`
+  // is read in the padding.
+  void locate(const Contraction& c, const char* data, int64_t element, const char* zeros,
+              int64_t first, int64_t last);
 
   const std::vector<Strip>& all() const { return strips_; }
   const Line* lines(const Strip& strip) const { return lines_.data() + strip.lines; }
 
  private:
   // Lists the lines of the taps from dimension t on.
-  void list(const Contraction& c, const int64_t* index, size_t t, const float* at,
-            const float* zeros, bool inside);
+  void list(const Contraction& c, const int64_t* index, size_t t, const char* at, bool inside);
 
+  int64_t element_ = 0;
+  const char* zeros_ = nullptr;
   std::vector<Strip> strips_;
   std::vector<Line> lines_;
 };
@@ -59,14 +61,15 @@ struct Slide {
   const Strip& strip;
   const Line* lines;
   int64_t count;  // of lines
-  const float* zeros;
+  const char* zeros;
   const float* panel;
   int64_t column, columns;
   float* out;
   int64_t ld;
 };
 
-template <int Size, int Step, int Rows>
+// Of elements of type `From`, as f32.
+template <typename From, int Size, int Step, int Rows>
 void slide(const Slide& s) {
   for (int64_t v = 0; v * W < s.columns; ++v) {
     const int rest = static_cast<int>(std::min<int64_t>(W, s.columns - v * W));
@@ -76,12 +79,14 @@ void slide(const Slide& s) {
     for (int64_t n = 0; n < s.count; ++n, weights += Size * kPanel) {
       vec weight[Size];
       for (int k = 0; k < Size; ++k) weight[k] = load(weights + k * kPanel);
-      const float* at = s.lines[n].data + s.column + v * W;
-      const float* const outside = s.zeros + s.column + v * W;
+      const int64_t column = (s.column + v * W) * static_cast<int64_t>(sizeof(From));
+      const char* at = s.lines[n].data + column;
+      const char* const outside = s.zeros + column;
 #pragma GCC unroll 29
       for (int i = 0; i < (Rows - 1) * Step + Size; ++i, at += s.lines[n].stride) {
-        const float* from = i >= s.strip.low && i < s.strip.high ? at : outside;
-        const vec x = rest == W ? load(from) : load(from, rest);
+        const bool inside = i >= s.strip.low && i < s.strip.high;
+        const auto* from = reinterpret_cast<const From*>(inside ? at : outside);
+        const vec x = rest == W ? widened(from) : widened(from, rest);
 #pragma GCC unroll 7
         for (int k = 0; k < Size; ++k) {
           if (i < k || (i - k) % Step != 0 || (i - k) / Step >= Rows) continue;
@@ -98,21 +103,26 @@ struct SlideKernels {
   void (*of[kRows])(const Slide&);
 };
 
-template <int Size, int Step, int... Rows>
+template <typename From, int Size, int Step, int... Rows>
 constexpr SlideKernels slides(std::integer_sequence<int, Rows...>) {
-  return {{slide<Size, Step, Rows + 1>...}};
+  return {{slide<From, Size, Step, Rows + 1>...}};
 }
 
-template <int Step>
+template <typename From, int Step>
 SlideKernels slides(int64_t size) {
   const auto rows = std::make_integer_sequence<int, kRows>();
-  return size == 3   ? slides<3, Step>(rows)
-         : size == 5 ? slides<5, Step>(rows)
-                     : slides<7, Step>(rows);
+  return size == 3   ? slides<From, 3, Step>(rows)
+         : size == 5 ? slides<From, 5, Step>(rows)
+                     : slides<From, 7, Step>(rows);
 }
 
-inline SlideKernels slides(const TapDimension& tap) {
-  return tap.step == 1 ? slides<1>(tap.size) : slides<2>(tap.size);
+template <typename From>
+SlideKernels slides(const TapDimension& tap) {
+  return tap.step == 1 ? slides<From, 1>(tap.size) : slides<From, 2>(tap.size);
+}
+
+inline SlideKernels slides(Type from, const TapDimension& tap) {
+  return from == Type::bf16 ? slides<uint16_t>(tap) : slides<float>(tap);
 }
 
 }  // namespace neuron::kernels

@@ -160,6 +160,15 @@ inline uvec bf16_bits(vec x) {
   const uvec rounded = u + (((u >> 16) & 1) + 0x7fff);
   return x == x ? rounded : u | 0x400000;
 }
+// So many elements as f32: floats, or bf16.
+inline vec widened(const float* from, int count) { return load(from, count); }
+inline vec widened(const uint16_t* from, int count) {
+  return bf16_to_f32(partial<hvec>(from, count));
+}
+// A whole vector of them.
+inline vec widened(const float* from) { return load(from); }
+inline vec widened(const uint16_t* from) { return bf16_to_f32(load_as<hvec>(from)); }
+
 inline hvec f32_to_bf16(vec x) { return __builtin_convertvector(bf16_bits(x) >> 16, hvec); }
 inline vec round_bf16(vec x) { return (vec)(bf16_bits(x) & 0xffff0000u); }
 

@@ -7,6 +7,7 @@
 
 #include "locate.h"
 #include "staging.h"
+#include "walk.h"
 
 namespace neuron::kernels {
 namespace {
@@ -81,7 +82,7 @@ Work::Work(const Contraction& c, const void* left, const void* right)
       packed_(c.packed ? static_cast<const char*>(right) : nullptr) {}
 
 bool Work::lies_ready() const {
-  if (c_.each) return c_.left_type == Type::f32 && !c_.narrow;
+  if (c_.each) return c_.left_type == Type::bf16 || !c_.narrow;
   const bool same = p_.pairs ? c_.left_type == Type::bf16 && c_.depth % 2 == 0
                              : c_.left_type == Type::f32 && !c_.narrow;
   return same && c_.left_depth_stride == 1 && (c_.taps.empty() || c_.depth >= kShallow);
@@ -139,19 +140,18 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
     }
   }
   const Contraction& from = staged ? *staged : c_;
+  const int64_t element = bytes_of(from.left_type);
   const int64_t start =
       staged ? staged->left_start
              : start_of(c_, group, c_.left_start, &GroupDimension::left_stride);
   if (Strips::fit(from)) {
-    const auto* const outside = reinterpret_cast<const float*>(padding);
-    scratch.strips.locate(from, reinterpret_cast<const float*>(at) + start, outside, rows.first,
-                          rows.last);
-    return slide(group, panels, packed, program, task, scratch, outside);
+    scratch.strips.locate(from, at + start * element, element, padding, rows.first, rows.last);
+    return slide(group, panels, packed, program, task, scratch, padding);
   }
   const int64_t count = tiles_of(rows.last - rows.first), taps = from.tap_count();
   auto* const sources =
       reinterpret_cast<Sources*>(scratch.sources.get(count * taps * kRows * sizeof(Sources)));
-  Rows found(from, at, p_.element, staged ? nullptr : padding, start, rows.first);
+  Rows found(from, at, element, staged ? nullptr : padding, start, rows.first);
   for (int64_t t = 0; t < count; ++t) {
     found.locate(row_of(rows, t + 1) - row_of(rows, t), sources + t * taps * kRows);
   }
@@ -160,10 +160,10 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
 }
 
 void Work::slide(int64_t group, Range panels, const char* packed, const TileProgram& program,
-                 const TileTask& task, Scratch& scratch, const float* zeros) const {
+                 const TileTask& task, Scratch& scratch, const char* zeros) const {
   const std::vector<Strip>& strips = scratch.strips.all();
   const int64_t size = c_.taps.back().size, taps = c_.tap_count();
-  const SlideKernels kernels = slides(c_.taps.back());
+  const SlideKernels kernels = slides(c_.left_type, c_.taps.back());
   for (int64_t panel = panels.first; panel < panels.last; ++panel) {
     const auto* const here = reinterpret_cast<const float*>(packed + panel * p_.panel_bytes);
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);

@@ -61,7 +61,7 @@ class Work {
                     const TileTask& task, Arena& memory, const Sources* sources, int64_t taps,
                     int64_t depth) const;
   void slide(int64_t group, Range panels, const char* packed, const TileProgram& program,
-             const TileTask& task, Scratch& scratch, const float* zeros) const;
+             const TileTask& task, Scratch& scratch, const char* zeros) const;
 
   const Contraction& c_;
   const Packing p_;
