@@ -1,6 +1,7 @@
 #include "packing.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace neuron::kernels {
@@ -14,29 +15,100 @@ void round_to_bf16(const float* from, int64_t count, uint16_t* to) {
 namespace {
 
 // Pairs of bf16 of two rows; without a second, of the first and zeros.
-void pack_pairs(const float* first, const float* second, int64_t count, uint32_t* to) {
-  int64_t n = 0;
-  for (; n + W <= count; n += W) {
-    const uvec low = bf16_bits(load(first + n)) >> 16;
-    const uvec high = second != nullptr ? bf16_bits(load(second + n)) & 0xffff0000u : uvec{};
-    store_as(to + n, low | high);
+template <typename From>
+void pack_pairs(const From* first, const From* second, int64_t count, uint32_t* to) {
+  for (int64_t n = 0; n < count; n += W) {
+    const int here = static_cast<int>(std::min<int64_t>(W, count - n));
+    const auto bits_of = [&](const From* row) {
+      return bf16_bits(here == W ? widened(row + n) : widened(row + n, here));
+    };
+    const uvec low = bits_of(first) >> 16;
+    const uvec high = second != nullptr ? bits_of(second) & 0xffff0000u : uvec{};
+    store_partial(to + n, low | high, here);
   }
-  for (; n < count; ++n) {
-    const uint32_t high = second != nullptr ? float_to_bf16(second[n]) : 0;
-    to[n] = float_to_bf16(first[n]) | high << 16;
+}
+
+// A panel at one tap of an operand whose columns follow each other.
+template <typename From>
+void pack_rows(const Contraction& c, const Packing& p, const From* from, int64_t columns, char* to) {
+  const int64_t step = c.right_depth_stride;
+  for (int64_t k = 0; k < c.depth; k += p.pairs ? 2 : 1, to += kPanel * 4) {
+    const From* const row = from + k * step;
+    if (p.pairs) {
+      const From* const second = k + 1 < c.depth ? row + step : nullptr;
+      pack_pairs(row, second, columns, reinterpret_cast<uint32_t*>(to));
+      continue;
+    }
+    for (int64_t n = 0; n < columns; n += W) {
+      const int here = static_cast<int>(std::min<int64_t>(W, columns - n));
+      const vec x = here == W ? widened(row + n) : widened(row + n, here);
+      store(reinterpret_cast<float*>(to) + n, c.narrow ? round_bf16(x) : x, here);
+    }
   }
 }
 
 // A column of the second operand at one tap, from `from` on, as the products take it.
 template <typename To>
 void read_depth(const Contraction& c, const void* right, int64_t from, To* to) {
+  constexpr bool narrows = sizeof(To) == 2;
+  if (c.right_depth_stride == 1 && c.right_type == (narrows ? Type::bf16 : Type::f32) &&
+      (narrows || !c.narrow)) {
+    std::memcpy(to, static_cast<const To*>(right) + from, c.depth * sizeof(To));
+    return;
+  }
+  if constexpr (narrows) {
+    if (c.right_depth_stride == 1) {
+      return round_to_bf16(static_cast<const float*>(right) + from, c.depth, to);
+    }
+  }
   for (int64_t k = 0; k < c.depth; ++k) {
     const float value = element_of(c.right_type, right, from + k * c.right_depth_stride);
-    if constexpr (sizeof(To) == 2) {
+    if constexpr (narrows) {
       to[k] = float_to_bf16(value);
     } else {
       to[k] = c.narrow ? bf16_to_float(float_to_bf16(value)) : value;
     }
+  }
+}
+
+// As many vectors as one has elements, which become its columns.
+void transpose(uvec (&rows)[W]) {
+  struct Halves {
+    ivec first, second;
+  };
+  static const auto halves = [] {  // of two vectors, by how far what they swap is apart
+    std::array<Halves, W> made{};
+    for (int apart = 1; apart < W; apart *= 2) {
+      for (int i = 0; i < W; ++i) {
+        made[apart].first[i] = i & apart ? W + i - apart : i;
+        made[apart].second[i] = i & apart ? W + i : i + apart;
+      }
+    }
+    return made;
+  }();
+  for (int apart = W / 2; apart > 0; apart /= 2) {
+    for (int i = 0; i < W; ++i) {
+      if (i & apart) continue;
+      const uvec a = rows[i], b = rows[i + apart];
+      rows[i] = __builtin_shuffle(a, b, halves[apart].first);
+      rows[i + apart] = __builtin_shuffle(a, b, halves[apart].second);
+    }
+  }
+}
+
+// Some columns, each of so many units, beside each other.
+void write_columns(const uint32_t* from, int64_t units, int columns, uint32_t* to) {
+  int64_t u = 0;
+  for (; u + W <= units; u += W) {
+    uvec block[W];
+    for (int n = 0; n < W; ++n) {
+      block[n] = n < columns ? load_as<uvec>(from + n * units + u) : uvec{};
+    }
+    transpose(block);
+    for (int i = 0; i < W; ++i) store_partial(to + (u + i) * kPanel, block[i], columns);
+  }
+  for (; u < units; ++u) {
+    for (int n = 0; n < columns; ++n) to[u * kPanel + n] = from[n * units + u];
   }
 }
 
@@ -46,37 +118,27 @@ void pack_tap(const Contraction& c, const Packing& p, const void* right, int64_t
               int64_t columns, char* to) {
   const int64_t units = p.depth * p.element / 4;
   if (columns < kPanel) std::memset(to, 0, units * kPanel * 4);
-  if (c.right_column_stride == 1 && c.right_type == Type::f32 && (p.pairs || !c.narrow)) {
-    const float* from = static_cast<const float*>(right) + start;
-    const int64_t step = c.right_depth_stride;
-    for (int64_t u = 0; u < units; ++u, to += kPanel * 4) {
-      if (p.pairs) {
-        const float* second = 2 * u + 1 < c.depth ? from + step : nullptr;
-        pack_pairs(from, second, columns, reinterpret_cast<uint32_t*>(to));
-        from += 2 * step;
-      } else {
-        std::memcpy(to, from, columns * 4);
-        from += step;
-      }
+  if (c.right_column_stride == 1) {
+    if (c.right_type == Type::f32) {
+      return pack_rows(c, p, static_cast<const float*>(right) + start, columns, to);
     }
-    return;
+    return pack_rows(c, p, static_cast<const uint16_t*>(right) + start, columns, to);
   }
   static thread_local Arena arena;
-  char* column = arena.get(p.depth * p.element);
-  std::memset(column, 0, p.depth * p.element);
-  auto* out = reinterpret_cast<uint32_t*>(to);
-  for (int64_t n = 0; n < columns; ++n) {
-    const int64_t from = start + n * c.right_column_stride;
-    if (!p.pairs) {
-      read_depth(c, right, from, reinterpret_cast<float*>(column));
-    } else if (c.right_type == Type::f32 && c.right_depth_stride == 1) {
-      const float* run = static_cast<const float*>(right) + from;
-      round_to_bf16(run, c.depth, reinterpret_cast<uint16_t*>(column));
-    } else {
-      read_depth(c, right, from, reinterpret_cast<uint16_t*>(column));
+  auto* const read = reinterpret_cast<uint32_t*>(arena.get(W * units * 4));
+  for (int64_t n = 0; n < columns; n += W) {
+    const int here = static_cast<int>(std::min<int64_t>(W, columns - n));
+    for (int i = 0; i < here; ++i) {
+      const int64_t from = start + (n + i) * c.right_column_stride;
+      uint32_t* const column = read + i * units;
+      if (p.pairs) {
+        column[units - 1] = 0;  // of an odd depth the last has no second
+        read_depth(c, right, from, reinterpret_cast<uint16_t*>(column));
+      } else {
+        read_depth(c, right, from, reinterpret_cast<float*>(column));
+      }
     }
-    const auto* in = reinterpret_cast<const uint32_t*>(column);
-    for (int64_t u = 0; u < units; ++u) out[u * kPanel + n] = in[u];
+    write_columns(read, units, here, reinterpret_cast<uint32_t*>(to) + n);
   }
 }
 
