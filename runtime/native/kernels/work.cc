@@ -14,6 +14,8 @@ namespace {
 
 // What a core's second-level cache keeps beside the stream that is read only once.
 constexpr int64_t kCache = 512 * 1024;
+// Weights that the last cache may still keep when they are read again.
+constexpr int64_t kLastCache = 4 * 1024 * 1024;
 // What a program's registers may take of a first-level cache while it runs on several tiles.
 constexpr int64_t kTileBytes = 16 * 1024;
 constexpr int64_t kMostTiles = 8;
@@ -189,7 +191,8 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                     const TileProgram& program, const TileTask& task, Arena& memory,
                     const Sources* sources, int64_t taps, int64_t depth) const {
   const int64_t count = tiles_of(rows.last - rows.first), before = group * c_.row_count();
-  if (rows.last - rows.first == 1 && !c_.each) {
+  // From memory one stream comes fastest; what a cache still keeps waits for sums alone.
+  if (rows.last - rows.first == 1 && !c_.each && p_.group_bytes <= kLastCache) {
     return multiply_row(before + rows.first, panels, packed, program, task, memory, sources, taps,
                         depth);
   }
