@@ -30,7 +30,8 @@ void pack_pairs(const From* first, const From* second, int64_t count, uint32_t* 
 
 // A panel at one tap of an operand whose columns follow each other.
 template <typename From>
-void pack_rows(const Contraction& c, const Packing& p, const From* from, int64_t columns, char* to) {
+void pack_rows(const Contraction& c, const Packing& p, const From* from, int64_t columns,
+               char* to) {
   const int64_t step = c.right_depth_stride;
   for (int64_t k = 0; k < c.depth; k += p.pairs ? 2 : 1, to += kPanel * 4) {
     const From* const row = from + k * step;

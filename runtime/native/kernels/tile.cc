@@ -463,8 +463,6 @@ class Reader {
   size_t at_ = 0;
 };
 
-constexpr int64_t kLine = 64;           // bytes of a line of a cache
-constexpr int64_t kNear = 512 * 1024;  // bytes that a second-level cache keeps from before
 constexpr int64_t kFar = int64_t{1} << 44;  // elements: products of two stay within 64 bits
 
 Use read_use(Reader& reader, int rank) {
@@ -608,6 +606,13 @@ bool TileProgram::lies_alike(int buffer) const {
   return alike;
 }
 
+namespace {
+
+constexpr int64_t kCacheLine = 64;     // bytes
+constexpr int64_t kNear = 512 * 1024;  // bytes of a buffer that a second-level cache may still hold
+
+}  // namespace
+
 TileTask::TileTask(const TileProgram& program, const Buffer* operands, const Buffer& output)
     : program_(program) {
   const int count = program.operands();
@@ -630,7 +635,9 @@ void TileTask::fetch(const Tile& tile) const {
     const int64_t size = bytes_of(walk.type), step = walk.rows[0].step * size;
     const char* row = walk.data + tile.row0 * step + tile.column0 * size;
     for (int r = 0; r < tile.rows; ++r, row += step) {
-      for (int64_t at = 0; at < tile.columns * size; at += kLine) __builtin_prefetch(row + at, 0, 3);
+      for (int64_t at = 0; at < tile.columns * size; at += kCacheLine) {
+        __builtin_prefetch(row + at, 0, 3);
+      }
     }
   }
 }
