@@ -23,9 +23,9 @@ Buffer buffer_of(const xla::ffi::AnyBuffer& buffer);
 std::vector<Buffer> arguments(const xla::ffi::RemainingArgs& args, size_t first);
 Buffer result(const xla::ffi::RemainingRets& rets);
 
-// What XLA keeps of each call in a program, a class `Kernel` that has a `TypeId id`, is made of the
-// call's words, and has
-// `run(args, rets, threads)`: words are read once, when the program is made ready.
+// What XLA keeps of each call in a program: a class `Kernel` that has a `TypeId id`, is made of the
+// call's words, which are so read once, when the program is made ready, and has
+// `run(args, rets, threads)`.
 template <typename Kernel>
 xla::ffi::ErrorOr<std::unique_ptr<Kernel>> make(Words words) {
   try {

@@ -4,13 +4,9 @@
 #include <array>
 #include <cstring>
 
-namespace neuron::kernels {
+#include "convert.h"
 
-void round_to_bf16(const float* from, int64_t count, uint16_t* to) {
-  int64_t k = 0;
-  for (; k + W <= count; k += W) store_as(to + k, f32_to_bf16(load(from + k)));
-  for (; k < count; ++k) to[k] = float_to_bf16(from[k]);
-}
+namespace neuron::kernels {
 
 namespace {
 
@@ -51,24 +47,11 @@ void pack_rows(const Contraction& c, const Packing& p, const From* from, int64_t
 // A column of the second operand at one tap, from `from` on, as the products take it.
 template <typename To>
 void read_depth(const Contraction& c, const void* right, int64_t from, To* to) {
-  constexpr bool narrows = sizeof(To) == 2;
-  if (c.right_depth_stride == 1 && c.right_type == (narrows ? Type::bf16 : Type::f32) &&
-      (narrows || !c.narrow)) {
-    std::memcpy(to, static_cast<const To*>(right) + from, c.depth * sizeof(To));
-    return;
-  }
-  if constexpr (narrows) {
-    if (c.right_depth_stride == 1) {
-      return round_to_bf16(static_cast<const float*>(right) + from, c.depth, to);
-    }
+  if (c.right_depth_stride == 1) {
+    return copy_run(c.right_type, c.narrow, right, from, c.depth, to);
   }
   for (int64_t k = 0; k < c.depth; ++k) {
-    const float value = element_of(c.right_type, right, from + k * c.right_depth_stride);
-    if constexpr (narrows) {
-      to[k] = float_to_bf16(value);
-    } else {
-      to[k] = c.narrow ? bf16_to_float(float_to_bf16(value)) : value;
-    }
+    write(read(c.right_type, right, from + k * c.right_depth_stride, 1), c.narrow, 1, 1, to + k);
   }
 }
 
@@ -126,12 +109,12 @@ void pack_tap(const Contraction& c, const Packing& p, const void* right, int64_t
     return pack_rows(c, p, static_cast<const uint16_t*>(right) + start, columns, to);
   }
   static thread_local Arena arena;
-  auto* const read = reinterpret_cast<uint32_t*>(arena.get(W * units * 4));
+  auto* const held = reinterpret_cast<uint32_t*>(arena.get(W * units * 4));
   for (int64_t n = 0; n < columns; n += W) {
     const int here = static_cast<int>(std::min<int64_t>(W, columns - n));
     for (int i = 0; i < here; ++i) {
       const int64_t from = start + (n + i) * c.right_column_stride;
-      uint32_t* const column = read + i * units;
+      uint32_t* const column = held + i * units;
       if (p.pairs) {
         column[units - 1] = 0;  // of an odd depth the last has no second
         read_depth(c, right, from, reinterpret_cast<uint16_t*>(column));
@@ -139,7 +122,7 @@ void pack_tap(const Contraction& c, const Packing& p, const void* right, int64_t
         read_depth(c, right, from, reinterpret_cast<float*>(column));
       }
     }
-    write_columns(read, units, here, reinterpret_cast<uint32_t*>(to) + n);
+    write_columns(held, units, here, reinterpret_cast<uint32_t*>(to) + n);
   }
 }
 

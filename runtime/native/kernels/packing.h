@@ -34,23 +34,6 @@ struct Packing {
         group_bytes(panels * panel_bytes) {}
 };
 
-inline float bf16_to_float(uint16_t value) {
-  const uint32_t bits = static_cast<uint32_t>(value) << 16;
-  float made;
-  std::memcpy(&made, &bits, 4);
-  return made;
-}
-
-inline uint16_t float_to_bf16(float value) { return f32_to_bf16(splat(value))[0]; }
-
-inline float element_of(Type type, const void* data, int64_t index) {
-  return type == Type::bf16 ? bf16_to_float(static_cast<const uint16_t*>(data)[index])
-                            : static_cast<const float*>(data)[index];
-}
-
-// Rounds f32 to bf16, to nearest even.
-void round_to_bf16(const float* from, int64_t count, uint16_t* to);
-
 // Where the elements of a group begin in the operand that steps by `stride` from group to group.
 int64_t start_of(const Contraction& c, int64_t group, int64_t start,
                  int64_t GroupDimension::*stride);

@@ -3,28 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "convert.h"
+
 namespace neuron::kernels {
 namespace {
-
-// As many of the operand's elements as a vector has, as f32.
-inline vec read(Type type, const void* data, int64_t from, int count) {
-  if (type == Type::f32) return load(static_cast<const float*>(data) + from, count);
-  const auto* at = static_cast<const uint16_t*>(data) + from;
-  return bf16_to_f32(count == W ? load_as<hvec>(at) : partial<hvec>(at, count));
-}
-
-// Its elements as they are copied; f32 is rounded to bf16 where the products take that.
-inline void write(vec x, bool, int count, int64_t stride, uint16_t* to) {
-  const hvec made = f32_to_bf16(x);
-  if (stride == 1) return count == W ? store_as(to, made) : store_partial(to, made, count);
-  for (int i = 0; i < count; ++i) to[i * stride] = made[i];
-}
-
-inline void write(vec x, bool narrow, int count, int64_t stride, float* to) {
-  const vec made = narrow ? round_bf16(x) : x;
-  if (stride == 1) return count == W ? store(to, made) : store(to, made, count);
-  for (int i = 0; i < count; ++i) to[i * stride] = made[i];
-}
 
 // Vectors of which one element each follow each other: what the Nth vector of these takes of a
 // vector for whose element it is `turn` of so many.
@@ -177,35 +159,17 @@ void Staging::interleave(const void* left, int64_t from, int64_t count, uint16_t
   }
 }
 
-// Elements that follow each other.
-template <typename To>
-void Staging::copy_run(const void* left, int64_t from, int64_t count, To* to) const {
-  const Type same = sizeof(To) == 2 ? Type::bf16 : Type::f32;
-  if (c_.left_type == same && (sizeof(To) == 2 || !c_.narrow)) {
-    std::memcpy(to, static_cast<const To*>(left) + from, count * sizeof(To));
-    return;
-  }
-  int64_t k = 0;
-  for (; k + W <= count; k += W) {
-    write(read(c_.left_type, left, from + k, W), c_.narrow, W, 1, to + k);
-  }
-  if (k < count) {
-    const int rest = static_cast<int>(count - k);
-    write(read(c_.left_type, left, from + k, rest), c_.narrow, rest, 1, to + k);
-  }
-}
-
 // Positions that follow each other along the last dimension, of which the first lies at `from`.
 template <typename To>
 void Staging::copy(const void* left, int64_t from, int64_t count, To* to) const {
   const int64_t stride = rank_ > 0 ? dims_[rank_ - 1].stride : 0;
   if (along_ != 1 && stride == 1) return interleave(left, from, count, to);
   if (along_ == 1 && stride == read_ && depth_ == read_) {
-    return copy_run(left, from, count * read_, to);
+    return copy_run(c_.left_type, c_.narrow, left, from, count * read_, to);
   }
   for (int64_t x = 0; x < count; ++x, from += stride, to += depth_) {
     if (along_ == 1) {
-      copy_run(left, from, read_, to);
+      copy_run(c_.left_type, c_.narrow, left, from, read_, to);
     } else {
       for (int64_t k = 0; k < read_; ++k) {
         write(read(c_.left_type, left, from + k * along_, 1), c_.narrow, 1, 1, to + k);

@@ -46,8 +46,6 @@ class Staging {
   void interleave(const void* left, int64_t from, int64_t count, float* to) const;
   void interleave(const void* left, int64_t from, int64_t count, uint16_t* to) const;
   template <typename To>
-  void copy_run(const void* left, int64_t from, int64_t count, To* to) const;
-  template <typename To>
   void copy(const void* left, int64_t from, int64_t count, To* to) const;
   int64_t step(int dimension) const;  // from position to position of the copy, in elements
 
