@@ -23,6 +23,7 @@ from neff.passes.norms import expand_row_norms
 from neff.passes.operators import compute_operators_in_f32
 from neff.passes.place import assign_engines, place_buffers
 from neff.passes.relayout import Relayout
+from neff.passes.round_early import round_before_moving
 from neff.passes.saturate import saturate_transposed
 from neff.passes.simplify import simplify
 from neff.passes.slices import join_dots_of_slices
@@ -81,6 +82,7 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
         ask_row_maxima,  # once each value stands once, so that it is seen
         fold_constants,  # what is repeated is computed once now: on scalars
         assign_layouts,  # after the casts, so that the short value is moved; it moves weights
+        round_before_moving,  # what stays where it was computed is rounded there
         fold_constants,  # the moved ones
         eliminate_common_subexpressions,  # a weight that many read is moved once
         fold_weights,

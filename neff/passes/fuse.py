@@ -54,9 +54,9 @@ class _Group:
             if self.anchor is None or self.rows or follows or i.op in MOVEMENT:
                 return True
             # What feeds an anchor is better off after the one that it follows itself. A value that
-            # others read as it is can still be rounded in passing.
+            # was moved meanwhile, or that others read as it is, can still be rounded in passing.
             rounds = self.anchor in ("dot", "convolution") and i.op == "convert"
-            return rounds and shared[i.operands[0]] > 1
+            return rounds and _read_in_passing(main, shared, i.operands[0])
         if _reduces_rows(i, main):
             return self.anchor is None or self.rows
         return self.anchor is None and follows
@@ -78,6 +78,15 @@ def _reduces_rows(i: Instruction, main: Function) -> bool:
     rank = len(main.instructions[i.operands[0]].array.dims)
     reduced = tuple(sorted(i["dimensions"]))
     return bool(reduced) and reduced == tuple(range(rank - len(reduced), rank))
+
+
+def _read_in_passing(main: Function, shared: Sequence[int], position: int) -> bool:
+    """Whether a value is there anyway as it is, or not where the kernel that makes it leaves it."""
+    i = main.instructions[position]
+    while i.op == "reshape" and shared[position] == 1:
+        (position,) = i.operands
+        i = main.instructions[position]
+    return shared[position] > 1 or i.op in MOVEMENT or i.op in SOURCES
 
 
 def _aligned(i: Instruction, root: Instruction) -> bool:

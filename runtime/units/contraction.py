@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
 from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, WindowDimension
 from neff.program import Function, Instruction
-from runtime.units.views import View, merged, picked, row_major, view
+from runtime.units.views import View, picked, row_major, view, walked_together
 
 # Below this many products a call into the kernel costs more than the loop that XLA makes.
 FEWEST_PRODUCTS = 2048
@@ -99,13 +99,13 @@ def contraction(
         step = function.instructions[p]
         return reachable(p) and (step.op != "convert" or _rounds(function, step))
 
-    operands = [_operand(function, o, seen_through) for o in i.operands]
-    return (_dot if i.op == "dot" else _convolution)(function, i, *operands)
+    def made(in_parts: bool) -> Contraction | None:
+        seen = (view(function, o, seen_through, in_parts=in_parts) for o in i.operands)
+        operands = [Operand(v, function.instructions[v.source].array.dtype) for v in seen]
+        return (_dot if i.op == "dot" else _convolution)(function, i, *operands)
 
-
-def _operand(function: Function, position: int, reachable: Callable[[int], bool]) -> Operand:
-    found = view(function, position, reachable)
-    return Operand(found, function.instructions[found.source].array.dtype)
+    # Only a dot's dimensions may have parts, and not in all ways.
+    return (made(True) if i.op == "dot" else None) or made(False)
 
 
 def _rounds(function: Function, i: Instruction) -> bool:
@@ -162,21 +162,16 @@ def packing_words(words: tuple[int, ...]) -> tuple[int, ...]:
 
 def _dot(function: Function, i: Instruction, left: Operand, right: Operand) -> Contraction | None:
     n, lv, rv = i["dot_dimension_numbers"], left.view, right.view
-    groups = [
-        Group(lv.dims[a], lv.strides[a], rv.strides[b])
-        for a, b in zip(n.lhs_batch, n.rhs_batch, strict=True)
-        if lv.dims[a] > 1
-    ]
-    summed = _summed(
-        [
-            Depth(lv.dims[a], lv.strides[a], rv.strides[b])
-            for a, b in zip(n.lhs_contracting, n.rhs_contracting, strict=True)
-        ]
-    )
+    batch = _common(lv, n.lhs_batch, rv, n.rhs_batch)
+    contracted = _common(lv, n.lhs_contracting, rv, n.rhs_contracting)
+    if batch is None or contracted is None:
+        return None
+    groups = [Group(*parts) for parts in batch]
+    summed = _summed([Depth(*parts) for parts in contracted])
     free = [d for d in range(len(lv.dims)) if d not in (*n.lhs_batch, *n.lhs_contracting)]
     other = [d for d in range(len(rv.dims)) if d not in (*n.rhs_batch, *n.rhs_contracting)]
-    rows = merged(*picked(lv, free))
-    columns = merged(*picked(rv, other))
+    rows = picked(lv, free)
+    columns = picked(rv, other)
     if len(summed) > 2 or len(columns) != 1 or len(groups) + len(rows) > 8:
         return None
     depth, *steps = summed
@@ -204,6 +199,19 @@ def _dot(function: Function, i: Instruction, left: Operand, right: Operand) -> C
     count = prod(g.size for g in groups), prod(r[0] for r in rows)
     reads = (*count, depth.size) if plain else None
     return Contraction(lv.source, rv.source, words, len(other), *count, reads)
+
+
+def _common(
+    left: View, of_left: Sequence[int], right: View, of_right: Sequence[int]
+) -> list[tuple[int, int, int]] | None:
+    """Dimensions that both operands have, in parts: sizes and strides; None where they differ."""
+    found = []
+    for a, b in zip(of_left, of_right, strict=True):
+        parts = walked_together(left.parts[a], right.parts[b])
+        if parts is None:
+            return None
+        found += parts
+    return found
 
 
 def _summed(dimensions: list[Depth]) -> list[Depth]:
@@ -245,7 +253,7 @@ def _convolution(
         step = w.window_dilation
         taps.append(Tap(w.size, step * stride, d + 1, w.stride, step, w.pad_low, size))
         start -= w.pad_low * stride
-    right_tap = merged(*picked(rv, list(n.kernel_spatial)))
+    right_tap = picked(rv, list(n.kernel_spatial))
     if len(right_tap) > 1:
         return None
     feature = n.input_feature, n.kernel_input_feature

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
 
 from neff.program import Function, Instruction
 
+Part = tuple[int, int]  # a size and a stride, in elements; a stride of 0 repeats
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The elements of the value at `source`: index i is at offset + sum(i * strides), in elements.
+    """The elements of the value at `source`: an offset, and how each dimension is walked.
 
-    A stride of 0 repeats.
+    A dimension has its parts, outer to inner, of which each is walked in one stride; one of size 1
+    has none. A stride of 0 repeats.
     """
 
     source: int
     dims: tuple[int, ...]
-    strides: tuple[int, ...]
+    parts: tuple[tuple[Part, ...], ...]
     offset: int = 0
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """That of each dimension. Raises ValueError where one has several."""
+        if any(len(p) > 1 for p in self.parts):
+            raise ValueError(f"views: each dimension must be walked in one stride, got {self}")
+        return tuple(p[0][1] if p else 1 for p in self.parts)
 
 
 def dense(source: int, dims: tuple[int, ...]) -> View:
     """A value as it lies: row-major, without gaps."""
-    return View(source, dims, row_major(dims))
+    pairs = zip(dims, row_major(dims), strict=True)
+    return View(source, dims, tuple(((n, stride),) if n != 1 else () for n, stride in pairs))
 
 
 def row_major(dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -33,38 +44,56 @@ def row_major(dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(accumulate(reversed(dims[1:]), mul, initial=1))[::-1] if dims else ()
 
 
-def view(function: Function, position: int, reachable: Callable[[int], bool]) -> View:
+def view(
+    function: Function,
+    position: int,
+    reachable: Callable[[int], bool],
+    *,
+    in_parts: bool = False,
+) -> View:
     """The value at `position` as a view of the furthest value that strides lead to it from.
 
     Only instructions that are `reachable` are seen through, a conversion among them being taken
-    for its operand: the reader converts for itself.
+    for its operand: the reader converts for itself. Dimensions have several parts only where
+    `in_parts` says so.
     """
     i = function.instructions[position]
     if not reachable(position) or i.op not in _STEPS:
         return dense(position, i.array.dims)
-    made = _STEPS[i.op](view(function, i.operands[0], reachable), i)
-    return dense(position, i.array.dims) if made is None else made
+    made = _STEPS[i.op](view(function, i.operands[0], reachable, in_parts=in_parts), i)
+    if made is None or not (in_parts or all(len(p) <= 1 for p in made.parts)):
+        return dense(position, i.array.dims)
+    return made
 
 
 def _transpose(of: View, i: Instruction) -> View:
     order = i["dimensions"]
     return replace(
-        of, dims=tuple(of.dims[d] for d in order), strides=tuple(of.strides[d] for d in order)
+        of, dims=tuple(of.dims[d] for d in order), parts=tuple(of.parts[d] for d in order)
     )
 
 
 def _broadcast(of: View, i: Instruction) -> View:
-    strides = [0] * len(i.array.dims)
-    for dimension, stride, size in zip(i["dimensions"], of.strides, of.dims, strict=True):
-        strides[dimension] = stride if size > 1 else 0
-    return replace(of, dims=i.array.dims, strides=tuple(strides))
+    parts: list[tuple[Part, ...]] = [((n, 0),) if n != 1 else () for n in i.array.dims]
+    for dimension, part, size in zip(i["dimensions"], of.parts, of.dims, strict=True):
+        if size > 1:
+            parts[dimension] = part
+    return replace(of, dims=i.array.dims, parts=tuple(parts))
 
 
-def _slice(of: View, i: Instruction) -> View:
-    triples = i["slice"]
-    offset = sum(start * s for (start, _, _), s in zip(triples, of.strides, strict=True))
-    strides = tuple(s * step for s, (_, _, step) in zip(of.strides, triples, strict=True))
-    return replace(of, dims=i.array.dims, strides=strides, offset=of.offset + offset)
+def _slice(of: View, i: Instruction) -> View | None:
+    parts, offset = [], of.offset
+    for (start, limit, step), part, size in zip(i["slice"], of.parts, of.dims, strict=True):
+        taken = -(-(limit - start) // step)
+        if (start, taken) == (0, size) or not part:
+            parts.append(part)
+            continue
+        if len(part) > 1:
+            return None
+        stride = part[0][1]
+        offset += start * stride
+        parts.append(((taken, stride * step),) if taken != 1 else ())
+    return replace(of, dims=i.array.dims, parts=tuple(parts), offset=offset)
 
 
 def _convert(of: View, i: Instruction) -> View:
@@ -72,8 +101,24 @@ def _convert(of: View, i: Instruction) -> View:
 
 
 def _reshape(of: View, i: Instruction) -> View | None:
-    strides = reshaped(of.dims, of.strides, i.array.dims)
-    return None if strides is None else replace(of, dims=i.array.dims, strides=strides)
+    """The same elements under other dimensions; None where no parts make them up."""
+    if 0 in of.dims:
+        return None
+    left = merged(*of.parts)
+    found: list[tuple[Part, ...]] = []
+    for size in reversed(i.array.dims):
+        taken: list[Part] = []
+        while size > 1:
+            count, stride = left.pop()
+            inner = min(count, size)
+            if count % inner or size % inner:
+                return None
+            taken.insert(0, (inner, stride))
+            if count > inner:
+                left.append((count // inner, stride * inner))
+            size //= inner
+        found.insert(0, tuple(taken))
+    return replace(of, dims=i.array.dims, parts=tuple(found))
 
 
 _STEPS: dict[str, Callable[[View, Instruction], View | None]] = {
@@ -85,17 +130,15 @@ _STEPS: dict[str, Callable[[View, Instruction], View | None]] = {
 }
 
 
-def picked(of: View, which: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The sizes and strides of some dimensions."""
-    return tuple(of.dims[d] for d in which), tuple(of.strides[d] for d in which)
+def picked(of: View, which: list[int]) -> list[Part]:
+    """Some dimensions, one within the other, in as few parts as there can be."""
+    return merged(*(of.parts[d] for d in which))
 
 
-def merged(dims: tuple[int, ...], strides: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Sizes and strides with neighbours that are walked in one stride made one, none of size 1."""
-    found: list[tuple[int, int]] = []
-    for size, stride in zip(dims, strides, strict=True):
-        if size == 1:
-            continue
+def merged(*dimensions: Sequence[Part]) -> list[Part]:
+    """The parts of dimensions, with neighbours that are walked in one stride made one."""
+    found: list[Part] = []
+    for size, stride in (part for parts in dimensions for part in parts):
         if found and found[-1][1] == size * stride:
             found[-1] = (found[-1][0] * size, stride)
         else:
@@ -103,23 +146,23 @@ def merged(dims: tuple[int, ...], strides: tuple[int, ...]) -> list[tuple[int, i
     return found
 
 
-def reshaped(
-    dims: tuple[int, ...], strides: tuple[int, ...], new: tuple[int, ...]
-) -> tuple[int, ...] | None:
-    """The strides of the same elements under other dimensions; None where there are none."""
-    if 0 in dims:
-        return None
-    old = merged(dims, strides)
-    found = [0] * len(new)
-    left, stride = old.pop() if old else (1, 1)
-    for d in range(len(new) - 1, -1, -1):
-        if new[d] == 1:
-            continue
-        if left == 1 and old:
-            left, stride = old.pop()
-        if left % new[d]:
+def walked_together(
+    left: Sequence[Part], right: Sequence[Part]
+) -> list[tuple[int, int, int]] | None:
+    """Of two dimensions of one size the parts that they have in common: size and both strides.
+
+    None where there are none.
+    """
+    a, b = list(left), list(right)
+    found: list[tuple[int, int, int]] = []
+    while a and b:
+        (m, along_a), (n, along_b) = a.pop(), b.pop()
+        inner = min(m, n)
+        if m % inner or n % inner:
             return None
-        found[d] = stride
-        left //= new[d]
-        stride *= new[d]
-    return tuple(found)
+        found.insert(0, (inner, along_a, along_b))
+        if m > inner:
+            a.append((m // inner, along_a * inner))
+        if n > inner:
+            b.append((n // inner, along_b * inner))
+    return found

@@ -20,7 +20,7 @@ from runtime.units.contraction import Row, Tap
 from runtime.units.lowering import NEUTRAL
 from runtime.units.ops import TYPES
 from runtime.units.rows import reduction_of
-from runtime.units.views import View, merged, picked, view
+from runtime.units.views import View, picked, view
 
 # As windows.h numbers what combines two elements.
 COMBINED = {"reduce-add": 0, "reduce-maximum": 1, "reduce-minimum": 2, "reduce-multiply": 3}
@@ -112,7 +112,7 @@ def _columns(dims: tuple[int, ...]) -> int:
 
 def _lie_together(of: View, kept: list[int]) -> bool:
     """Whether the elements of a row are neighbours."""
-    return merged(*picked(of, kept)) == [(prod(of.dims[d] for d in kept), 1)]
+    return picked(of, kept) == [(prod(of.dims[d] for d in kept), 1)]
 
 
 def _windowed(
