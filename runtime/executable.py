@@ -23,8 +23,9 @@ from runtime.interpreter import interpret
 from runtime.memory import Needs
 from runtime.rounding import NEAREST, Rounding, rounding_in_force
 from runtime.settings import switched_on
-from runtime.units.native import available, rooms
+from runtime.units.native import Part, available
 from runtime.units.plan import Plan, Planned, plan
+from runtime.units.weights import Memory
 
 # What the tensor of an element type is called in torch.
 TORCH_TYPES = {
@@ -132,33 +133,35 @@ class Executable:
     def _place(self, mode: Mode, key: str | None) -> None:
         """Put weights and states on the device, each once, and compile the program for it.
 
-        Weights are packed meanwhile, which takes all processors.
+        Weights are written as kernels read them meanwhile, which takes all processors.
         """
         made = plan(self.program) if mode.native else None
-        packing = () if made is None else made.packed
+        held = () if made is None else made.held
         weight = self.program.weights
-        room = rooms([p.words for p in packing])
+        memory = Memory.of(held)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "neuron-pack") as pool:
-            packed = [
-                pool.submit(p.make, weight[p.digest].array, r)
-                for p, r in zip(packing, room, strict=True)
+            written = [
+                pool.submit(h.write, weight[h.digest].array, memory.room(n))
+                for n, h in enumerate(held)
             ]
             bound, weights = self._bound(made)
             self.initial_state: State = tuple(bound[n] for n in self._states)
             order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
             position = [order.get(n) for n in range(len(self.program.inputs))]
             called = [jax.ShapeDtypeStruct(s.dims, s.numpy) for s in self.called]
-            run = partial(_run, self.program, position, mode, made)
+            run = partial(_run, self.program, position, mode, made, memory.parts)
             own = [bound[n] for n in weights]
             # States and weights themselves: a call on a device's arrays is another executable.
-            given = (*called, *self.initial_state, *own, *map(_like, room))
+            given = (*called, *self.initial_state, *own, _like(memory.array))
             self._run = compiled(run, given, key)
-            self._weights = (*own, *(on_device(p.result()) for p in packed))
+            for done in written:
+                done.result()
+        self._weights = (*own, on_device(memory.array))
 
     def _bound(self, made: Plan | None) -> tuple[dict[int, jax.Array], list[int]]:
         """The arrays of the inputs that are bound, each weight once, and which are weights.
 
-        A weight that kernels read packed, and nothing else, is left out.
+        A weight that is held for kernels, and that nothing else reads, is left out.
         """
         placed: dict[str, jax.Array] = {}
         bound: dict[int, jax.Array] = {}
@@ -188,15 +191,13 @@ def _run(
     position: list[int | None],
     mode: Mode,
     planned: Plan | None,
+    parts: Sequence[Part],
     *arguments: jax.Array,
 ) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
     bounds = Bounds()
     watch = bounds if mode.check_bounds else None
     given = tuple(None if p is None else arguments[p] for p in position)
-    units = None
-    if planned is not None:
-        first = len(arguments) - len(planned.packed)
-        units = Planned(planned, arguments[first:])
+    units = None if planned is None else Planned(planned, parts, arguments[-1])
     made = interpret(program, given, mode.rounding, watch, units)
     return made, bounds.exceeded
 

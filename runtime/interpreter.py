@@ -59,7 +59,8 @@ def _call(
             values.append(None)
             continue
         if planned is not None and position in planned.plan.units:
-            values.append(planned.plan.units[position].run(function, values, planned.packed))
+            unit = planned.plan.units[position]
+            values.append(unit.run(function, values, planned.parts, planned.memory))
             continue
         operands = [values[o] for o in i.operands]
         if watch is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +17,17 @@ from runtime.logs import Level, log
 from runtime.settings import setting
 
 _KERNELS = ("neuron_chain", "neuron_contraction", "neuron_rows", "neuron_windows")
-ALIGNMENT = 64  # bytes; what XLA asks of memory that it is to use as it is
+
+
+class Part(NamedTuple):
+    """Where an operand of a kernel lies in the memory of weights: Operands in ffi.h reads it."""
+
+    start: int  # in bytes
+    type: int
+    bytes: int
+
+
+GIVEN = (-1, 0, 0)  # instead of a part: an argument of its own
 
 
 def available() -> bool:
@@ -76,37 +86,32 @@ def packed_bytes(words: Sequence[int]) -> int:
     return size
 
 
-def rooms(operands: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """Memory for second operands of contractions once packed, given the words of each.
-
-    It is in one piece, of which the system makes large pages: what is read in one call is spread
-    over fewer, and there sooner.
-    """
-    sizes = [packed_bytes(words) for words in operands]
-    ends = np.cumsum([-(-size // ALIGNMENT) * ALIGNMENT for size in sizes], dtype=np.int64)
-    memory = np.empty((ends[-1] if sizes else 0) + ALIGNMENT, np.uint8)
-    memory = memory[-memory.ctypes.data % ALIGNMENT :]
-    starts = (0, *ends)
-    # XLA is told of bytes by a type it knows.
-    return [
-        memory[start : start + size].view(np.float32)
-        for start, size in zip(starts, sizes, strict=False)
-    ]
-
-
-def pack(words: Sequence[int], array: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """A second operand of a contraction in the order in which the kernel reads it, in its room."""
+def pack(words: Sequence[int], array: np.ndarray, room: np.ndarray) -> None:
+    """Write a second operand of a contraction in the order in which the kernel reads it."""
     _, given = _words(words)
     source = np.ascontiguousarray(array)
     _loaded().neuron_pack(
         *given, ctypes.c_void_p(source.ctypes.data), ctypes.c_void_p(room.ctypes.data)
     )
-    return room
 
 
-def call(kernel: str, shape: Shape, words: Sequence[int], operands: Sequence[Value]) -> jax.Array:
-    """The result of a kernel on arrays, as a part of what is being traced."""
+def call(
+    kernel: str,
+    shape: Shape,
+    words: Sequence[int],
+    operands: Sequence[Value | Part],
+    memory: Value | None = None,
+) -> jax.Array:
+    """The result of a kernel on arrays, as a part of what is being traced.
+
+    What is a part of it lies in `memory`.
+    """
     _loaded()
     result = jax.ShapeDtypeStruct(shape.dims, shape.numpy)
-    made: jax.Array = jax.ffi.ffi_call(kernel, result)(*operands, words=np.array(words, np.int64))
+    given = [o for o in operands if not isinstance(o, Part)]
+    if len(given) < len(operands):
+        given.insert(0, memory)
+    places = (o if isinstance(o, Part) else GIVEN for o in operands)
+    every = (len(operands), *sum(places, ()), *words)
+    made: jax.Array = jax.ffi.ffi_call(kernel, result)(*given, words=np.array(every, np.int64))
     return made

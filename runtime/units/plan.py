@@ -4,38 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-
-import numpy as np
 
 from hlo_frontend.hlo.types import Shape
 from neff.program import Function, Kind, Program, Region
 from runtime.kernels.kind import Value
 from runtime.units.chain import chained
-from runtime.units.contraction import Contraction, contraction, packed_words, packing_words
-from runtime.units.native import pack
+from runtime.units.contraction import contraction, packed_words
+from runtime.units.native import Part
+from runtime.units.ops import TYPES
 from runtime.units.rows import row_code
 from runtime.units.tile import TileCode, tile_code
 from runtime.units.unit import Slot, Unit
+from runtime.units.weights import Copied, Held, Packed
 from runtime.units.windows import windows
 
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A weight in the order in which a kernel reads it: made once, when a model is loaded."""
-
-    digest: str
-    words: tuple[int, ...]
-
-    @staticmethod
-    def of(digest: str, c: Contraction) -> Packed:
-        """How a contraction reads a weight."""
-        return Packed(digest, packing_words(c.words))
-
-    def make(self, array: np.ndarray, room: np.ndarray) -> np.ndarray:
-        """The numbers of the weight in that order, in the room for it."""
-        return pack(self.words, array, room)
+# Bytes of a weight that is worth having twice where others read it, too.
+MOST_COPIED = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,47 +29,47 @@ class Plan:
     """The units of a program's entry function by their result, and the values that are needed."""
 
     units: Mapping[int, Unit]
-    packed: tuple[Packed, ...]
+    held: tuple[Held, ...]
     live: frozenset[int]
     inputs: frozenset[int]  # numbers of the parameters that are read as they are
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan with its packed weights on the device."""
+    """A plan with the weights that its kernels read, on the device."""
 
     plan: Plan
-    packed: Sequence[Value]
+    parts: Sequence[Part]
+    memory: Value
 
 
 def plan(program: Program) -> Plan:
     """A unit for each region that a native kernel can run."""
     main = program.main
     found: dict[int, Unit] = {}
-    packed: dict[Packed, int] = {}
+    held: dict[Held, int] = {}
     ends = {r.members[-1] for r in program.regions} | set(_sources(main))
     for region in program.regions:
-        made = _unit(program, region, ends, packed)
+        made = _unit(program, region, ends, held)
         if made is not None:
             found[made.result] = made
     found = chained(found, _readers(main, found))
+    found = {position: _holding(program, unit, held) for position, unit in found.items()}
     live = _live(main, found)
     inputs = {main.instructions[p]["number"] for p in main.parameters if p in live}
     found = {position: unit for position, unit in found.items() if position in live}
-    return Plan(found, tuple(packed), frozenset(live), frozenset(inputs))
+    return Plan(found, tuple(held), frozenset(live), frozenset(inputs))
 
 
 def _sources(main: Function) -> list[int]:
     return [p for p, i in main.numbered() if i.op in ("constant", "parameter")]
 
 
-def _unit(
-    program: Program, region: Region, ends: set[int], packed: dict[Packed, int]
-) -> Unit | None:
+def _unit(program: Program, region: Region, ends: set[int], held: dict[Held, int]) -> Unit | None:
     main = program.main
     anchors = [p for p in region.members if main.instructions[p].op == region.anchor]
     if region.anchor in ("dot", "convolution"):
-        return _contraction(program, region, anchors[0], ends, packed)
+        return _contraction(program, region, anchors[0], ends, held)
     if region.anchor == "reduce" and _of_arrays(main, region):
         code = row_code(program, region.members)
         return None if code is None else _rows(region, code)
@@ -111,7 +97,7 @@ def _contraction(
     region: Region,
     anchor: int,
     ends: set[int],
-    packed: dict[Packed, int],
+    held: dict[Held, int],
 ) -> Unit | None:
     main = program.main
     found = contraction(main, anchor, partial(_reachable, main, region, ends))
@@ -123,7 +109,7 @@ def _contraction(
     weight = _weight(program, found.right)
     slot = None
     if weight is not None:
-        slot = packed.setdefault(Packed.of(weight, found), len(packed))
+        slot = held.setdefault(Packed.of(weight, found), len(held))
     words = (*packed_words(found.words, slot is not None), *code.words)
     right = found.right if slot is None else Slot(slot)
     operands = (found.left, right, *code.operands)
@@ -185,6 +171,24 @@ def _weight(program: Program, position: int) -> str | None:
     if variable.kind is not Kind.WEIGHT or variable.weight is None:
         return None
     return variable.weight.digest
+
+
+def _holding(program: Program, unit: Unit, held: dict[Held, int]) -> Unit:
+    """The unit with its small weights held beside those that are packed.
+
+    Each argument of a program costs some of every call.
+    """
+
+    def place(operand: int | Slot) -> int | Slot:
+        digest = None if isinstance(operand, Slot) else _weight(program, operand)
+        if isinstance(operand, Slot) or digest is None:
+            return operand
+        shape = program.main.instructions[operand].array
+        if shape.dtype not in TYPES or shape.bytes > MOST_COPIED:
+            return operand
+        return Slot(held.setdefault(Copied(digest, shape), len(held)))
+
+    return replace(unit, operands=tuple(map(place, unit.operands)))
 
 
 def _live(main: Function, units: Mapping[int, Unit]) -> set[int]:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from neff.program import Function
 from runtime.kernels.kind import Value
 from runtime.units.contraction import Contraction
-from runtime.units.native import call
+from runtime.units.native import Part, call
 from runtime.units.tile import TileCode
 
 
 class Slot(NamedTuple):
-    """A packed weight, by its number among those of the plan."""
+    """A weight that is held for kernels, by its number among those of the plan."""
 
     number: int
 
@@ -35,7 +35,10 @@ class Unit:
         """The values that it needs."""
         return tuple(o for o in self.operands if not isinstance(o, Slot))
 
-    def run(self, function: Function, values: Sequence[Value], packed: Sequence[Value]) -> Value:
-        """The value of the unit's last instruction."""
-        given = [packed[o.number] if isinstance(o, Slot) else values[o] for o in self.operands]
-        return call(self.kernel, function.instructions[self.result].array, self.words, given)
+    def run(
+        self, function: Function, values: Sequence[Value], parts: Sequence[Part], memory: Value
+    ) -> Value:
+        """The value of the unit's last instruction; the weights held lie in the memory."""
+        given = [parts[o.number] if isinstance(o, Slot) else values[o] for o in self.operands]
+        shape = function.instructions[self.result].array
+        return call(self.kernel, shape, self.words, given, memory)

@@ -15,8 +15,8 @@ from neff.lower import lower
 from neff.passes.fuse import fuse
 from neff.program import Kind, Program, Variable, Weight
 from runtime.executable import Executable, Mode
-from runtime.units.native import ALIGNMENT, rooms
 from runtime.units.plan import plan
+from runtime.units.weights import ALIGNMENT, Copied, Memory, Packed
 from tests.runtime.tiles import by_jax
 
 # Sums of so many rounded products, in another order.
@@ -336,15 +336,11 @@ def test_a_weight_that_only_the_kernel_reads_is_kept_once():
     )
     made = plan(program)
     assert made.inputs == {0}
-    assert len(made.packed) == 1
-    (packed,) = made.packed
-    (room,) = rooms([packed.words])
-    assert room.nbytes == prod((64, 64, 4))
-    made_there = packed.make(program.weights[packed.digest].array, room)
-    assert np.shares_memory(made_there, room)
+    (packed,) = made.held
+    assert packed.bytes == prod((64, 64, 4))
 
 
-def test_rooms_lie_side_by_side_each_where_xla_takes_it_as_it_is():
+def test_held_weights_lie_side_by_side_each_where_vectors_begin():
     program, _ = fused(
         """
         x = f32[16,65] parameter(0)
@@ -352,13 +348,41 @@ def test_rooms_lie_side_by_side_each_where_xla_takes_it_as_it_is():
         ROOT d = f32[16,3] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
         """
     )
-    words = plan(program).packed[0].words
-    first, second = rooms([words, words])
-    assert first.ctypes.data % ALIGNMENT == second.ctypes.data % ALIGNMENT == 0
-    assert first.nbytes <= second.ctypes.data - first.ctypes.data < first.nbytes + ALIGNMENT
-    assert rooms([]) == []
+    (packed,) = plan(program).held
+    memory = Memory.of([packed, Copied("", Shape("bf16", (3,))), packed])
+    first, second, third = memory.parts
+    assert memory.array.ctypes.data % ALIGNMENT == 0
+    assert all(part.start % ALIGNMENT == 0 for part in memory.parts)
+    assert 0 <= second.start - first.start - first.bytes < ALIGNMENT
+    assert (second.bytes, third.start - second.start) == (6, ALIGNMENT)
+    assert Memory.of([]).array.size == 0
     with pytest.raises(ValueError, match="the words must be a contraction"):
-        rooms([(1, 2, 3)])
+        Memory.of([Packed("", (1, 2, 3))])
+
+
+BIASED = """
+    x = f32[16,64] parameter(0)
+    w = f32[64,64] parameter(1)
+    b = f32[64] parameter(2)
+    d = f32[16,64] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+    bs = f32[16,64] broadcast(b), dimensions={1}
+    ROOT s = f32[16,64] add(d, bs)
+"""
+
+
+@pytest.mark.parametrize("read_elsewhere", [False, True])
+def test_small_weights_are_held_beside_the_packed_ones(read_elsewhere):
+    text = BIASED
+    if read_elsewhere:
+        text = text.replace("ROOT s", "s") + "ROOT t = (f32[16,64], f32[64]) tuple(s, b)"
+    program, arrays = fused(text)
+    bound = Variable("b", program.inputs[2].shape, Kind.WEIGHT, Weight.of(arrays[2]))
+    program = replace(program, inputs=(*program.inputs[:2], bound))
+    made = plan(program)
+    assert [type(h) for h in made.held] == [Packed, Copied]
+    assert made.inputs == ({0, 2} if read_elsewhere else {0})
+    expected = arrays[0] @ arrays[1] + arrays[2]
+    np.testing.assert_allclose(native(program, arrays), expected, atol=1e-4)
 
 
 # A gate as squeeze-and-excitation has it: less than the result, read over and over.

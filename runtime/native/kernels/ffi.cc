@@ -32,6 +32,11 @@ Type type_of(ffi::DataType type) {
   }
 }
 
+Buffer buffer_of(const ffi::AnyBuffer& buffer) {
+  return {buffer.untyped_data(), type_of(buffer.element_type()),
+          static_cast<int64_t>(buffer.element_count())};
+}
+
 // A contraction and the program after it, as words say it.
 struct Parsed {
   Contraction c;
@@ -43,17 +48,14 @@ struct Parsed {
 
 class ContractionKernel {
  public:
-  static inline ffi::TypeId id{};
-
   explicit ContractionKernel(Words words) : parsed_(words.begin(), words.size()) {}
 
-  void run(const ffi::RemainingArgs& args, const ffi::RemainingRets& rets,
+  void run(const std::vector<Buffer>& buffers, const Buffer& result,
            const Threads& threads) const {
-    const std::vector<Buffer> buffers = arguments(args, 0);
     if (buffers.size() != 2 + static_cast<size_t>(parsed_.program.operands())) {
       throw std::invalid_argument("contraction: one buffer must be there for each operand");
     }
-    const TileTask task(parsed_.program, buffers.data() + 2, result(rets));
+    const TileTask task(parsed_.program, buffers.data() + 2, result);
     contract(parsed_.c, threads, buffers[0].data, buffers[1].data, parsed_.program, task);
   }
 
@@ -87,15 +89,12 @@ class Stretches {
 
 class ChainKernel {
  public:
-  static inline ffi::TypeId id{};
-
   explicit ChainKernel(Words words) : ChainKernel(Stretches(words)) {}
 
-  void run(const ffi::RemainingArgs& args, const ffi::RemainingRets& rets,
+  void run(const std::vector<Buffer>& buffers, const Buffer& result,
            const Threads& threads) const {
     const size_t given = made_.size() - std::count(made_.begin(), made_.end(), 1);
     const size_t before = 2 + first_.program.operands();
-    const std::vector<Buffer> buffers = arguments(args, 0);
     if (made_.size() != static_cast<size_t>(program_.operands()) ||
         buffers.size() != before + given + 1 + second_.program.operands()) {
       throw std::invalid_argument("chain: one buffer must be there for each operand");
@@ -106,7 +105,7 @@ class ChainKernel {
       if (made_[n] == 0) between.operands[n] = *next++;
     }
     chain({first_.c, buffers[0].data, buffers[1].data, first_.program, buffers.data() + 2}, between,
-          {second_.c, nullptr, next[0].data, second_.program, next + 1}, result(rets), threads);
+          {second_.c, nullptr, next[0].data, second_.program, next + 1}, result, threads);
   }
 
  private:
@@ -144,18 +143,47 @@ Threads threads_of(ffi::ThreadPool& pool) {
           [&pool](std::function<void()> task) { pool.Schedule(std::move(task)); }};
 }
 
-Buffer buffer_of(const ffi::AnyBuffer& buffer) {
-  return {buffer.untyped_data(), type_of(buffer.element_type()),
-          static_cast<int64_t>(buffer.element_count())};
+Operands::Operands(Words words, size_t* used) {
+  const auto next = [&] {
+    if (*used >= words.size()) throw std::invalid_argument("kernels: words of operands must follow");
+    return words.begin()[(*used)++];
+  };
+  for (int64_t n = next(); n > 0; --n) {
+    const int64_t start = next(), type = next(), bytes = next();
+    if (type < 0 || type > static_cast<int64_t>(Type::s32) || bytes < 0) {
+      throw std::invalid_argument("kernels: an operand must have a type and a size");
+    }
+    parts_.push_back({start, static_cast<Type>(type), bytes});
+    held_ |= start >= 0;
+  }
 }
 
-std::vector<Buffer> arguments(const ffi::RemainingArgs& args, size_t first) {
-  std::vector<Buffer> found;
-  for (size_t n = first; n < args.size(); ++n) {
-    auto argument = args.get<ffi::AnyBuffer>(n);
+std::vector<Buffer> Operands::buffers(const ffi::RemainingArgs& args) const {
+  size_t taken = 0;
+  const auto next = [&] {
+    auto argument = args.get<ffi::AnyBuffer>(taken++);
     if (!argument.has_value()) throw std::invalid_argument("kernels: an argument must be a buffer");
-    found.push_back(buffer_of(*argument));
+    return *argument;
+  };
+  char* weights = nullptr;
+  int64_t bytes = 0;
+  if (held_) {
+    const ffi::AnyBuffer memory = next();
+    weights = static_cast<char*>(memory.untyped_data());
+    bytes = static_cast<int64_t>(memory.size_bytes());
   }
+  std::vector<Buffer> found;
+  found.reserve(parts_.size());
+  for (const Part& part : parts_) {
+    if (part.start < 0) {
+      found.push_back(buffer_of(next()));
+    } else if (part.start + part.bytes <= bytes) {
+      found.push_back({weights + part.start, part.type, part.bytes / bytes_of(part.type)});
+    } else {
+      throw std::invalid_argument("kernels: a weight must lie within the memory of weights");
+    }
+  }
+  if (taken != args.size()) throw std::invalid_argument("kernels: each argument must be an operand");
   return found;
 }
 

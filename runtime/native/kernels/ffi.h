@@ -16,30 +16,68 @@ using Words = xla::ffi::Span<const int64_t>;
 // The threads of XLA's pool. They are this call's only while it runs.
 Threads threads_of(xla::ffi::ThreadPool& pool);
 
-// A buffer as tile programs see it. Throws std::invalid_argument for a type that they do not read.
-Buffer buffer_of(const xla::ffi::AnyBuffer& buffer);
-
-// Arguments from `first` on, and the only result.
-std::vector<Buffer> arguments(const xla::ffi::RemainingArgs& args, size_t first);
+// The only result, in large pages where the system has them.
 Buffer result(const xla::ffi::RemainingRets& rets);
 
-// What XLA keeps of each call in a program: a class `Kernel` that has a `TypeId id`, is made of the
-// call's words, which are so read once, when the program is made ready, and has
-// `run(args, rets, threads)`.
+// Where the operands of a call are: each is an argument, or a part of the first one, in which
+// weights lie side by side.
+class Operands {
+ public:
+  // The words are a number of operands; for each: the byte where it begins in the first argument, or
+  // -1, and its type and bytes if it does. Throws std::invalid_argument; `*used` are read.
+  Operands(Words words, size_t* used);
+
+  // Throws std::invalid_argument for arguments that are not what the words say, or of a type that
+  // tile programs do not read.
+  std::vector<Buffer> buffers(const xla::ffi::RemainingArgs& args) const;
+
+ private:
+  struct Part {
+    int64_t start;
+    Type type;
+    int64_t bytes;
+  };
+  std::vector<Part> parts_;
+  bool held_ = false;  // whether any is a part of the first argument
+};
+
+// What XLA keeps of each call in a program. The words, of which operands and a `Kernel` are made, are
+// so read once, when the program is made ready. `Kernel::run` is given operands, result, threads.
 template <typename Kernel>
-xla::ffi::ErrorOr<std::unique_ptr<Kernel>> make(Words words) {
+class Call {
+ public:
+  static inline xla::ffi::TypeId id{};
+
+  explicit Call(Words words) : Call(words, 0) {}
+
+  void run(const xla::ffi::RemainingArgs& args, const xla::ffi::RemainingRets& rets,
+           const Threads& threads) const {
+    kernel_.run(operands_.buffers(args), result(rets), threads);
+  }
+
+ private:
+  Call(Words words, size_t used)
+      : operands_(words, &used), kernel_(Words(words.begin() + used, words.size() - used)) {}
+
+  const Operands operands_;  // before the kernel: whose words begin after theirs
+  const Kernel kernel_;
+};
+
+template <typename Kernel>
+xla::ffi::ErrorOr<std::unique_ptr<Call<Kernel>>> make(Words words) {
   try {
-    return std::make_unique<Kernel>(words);
+    return std::make_unique<Call<Kernel>>(words);
   } catch (const std::exception& error) {
     return xla::ffi::Unexpected(xla::ffi::Error::InvalidArgument(error.what()));
   }
 }
 
 template <typename Kernel>
-xla::ffi::Error run(const Kernel* kernel, xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs args,
-                    xla::ffi::RemainingRets rets, xla::ffi::Dictionary) {
+xla::ffi::Error run(const Call<Kernel>* call, xla::ffi::ThreadPool pool,
+                    xla::ffi::RemainingArgs args, xla::ffi::RemainingRets rets,
+                    xla::ffi::Dictionary) {
   try {
-    kernel->run(args, rets, threads_of(pool));
+    call->run(args, rets, threads_of(pool));
     return xla::ffi::Error::Success();
   } catch (const std::exception& error) {
     return xla::ffi::Error::Internal(error.what());
@@ -54,14 +92,15 @@ xla::ffi::Error run(const Kernel* kernel, xla::ffi::ThreadPool pool, xla::ffi::R
   XLA_FFI_DEFINE_HANDLER_SYMBOL(                                                                 \
       name, neuron::kernels::run<Kernel>,                                                        \
       xla::ffi::Ffi::Bind()                                                                      \
-          .Ctx<xla::ffi::State<Kernel>>()                                                        \
+          .Ctx<xla::ffi::State<neuron::kernels::Call<Kernel>>>()                                 \
           .Ctx<xla::ffi::ThreadPool>()                                                           \
           .RemainingArgs()                                                                       \
           .RemainingRets()                                                                       \
           .Attrs());                                                                             \
-  extern "C" void* name##_type_id() { return &Kernel::id; }                                      \
+  extern "C" void* name##_type_id() { return &neuron::kernels::Call<Kernel>::id; }               \
   extern "C" const void* name##_type_info() {                                                    \
-    static const xla::ffi::TypeInfo info = xla::ffi::MakeTypeInfo<Kernel>();                     \
+    using Made = neuron::kernels::Call<Kernel>;                                                  \
+    static const xla::ffi::TypeInfo info = xla::ffi::MakeTypeInfo<Made>();                       \
     return &info;                                                                                \
   }
 

@@ -20,17 +20,14 @@ void run_rows(const TileProgram& program, const TileTask& task, const Threads& t
 
 class RowsKernel {
  public:
-  static inline xla::ffi::TypeId id{};
-
   explicit RowsKernel(Words words) : program_(words.begin(), words.size()) {}
 
-  void run(const xla::ffi::RemainingArgs& args, const xla::ffi::RemainingRets& rets,
+  void run(const std::vector<Buffer>& buffers, const Buffer& result,
            const Threads& threads) const {
-    const std::vector<Buffer> buffers = arguments(args, 0);
     if (buffers.size() != static_cast<size_t>(program_.operands())) {
       throw std::invalid_argument("rows: one buffer must be there for each operand");
     }
-    run_rows(program_, TileTask(program_, buffers.data(), result(rets)), threads);
+    run_rows(program_, TileTask(program_, buffers.data(), result), threads);
   }
 
  private:

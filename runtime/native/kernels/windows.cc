@@ -210,17 +210,14 @@ namespace {
 
 class WindowsKernel {
  public:
-  static inline xla::ffi::TypeId id{};
-
   explicit WindowsKernel(Words words) : WindowsKernel(words, 0) {}
 
-  void run(const xla::ffi::RemainingArgs& args, const xla::ffi::RemainingRets& rets,
+  void run(const std::vector<Buffer>& buffers, const Buffer& result,
            const Threads& threads) const {
-    const std::vector<Buffer> buffers = arguments(args, 0);
     if (buffers.size() != 1 + static_cast<size_t>(program_.operands())) {
       refuse("one buffer must be there for the array and for each operand");
     }
-    const TileTask task(program_, buffers.data() + 1, result(rets));
+    const TileTask task(program_, buffers.data() + 1, result);
     combine(windows_, threads, buffers[0], program_, task);
   }
 

@@ -1,0 +1,92 @@
+"""Weights as kernels read them: packed or as they are, side by side in one memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from hlo_frontend.hlo.types import Shape
+from runtime.units.contraction import Contraction, packing_words
+from runtime.units.native import Part, pack, packed_bytes
+from runtime.units.ops import TYPES
+
+ALIGNMENT = 64  # bytes; what XLA asks of memory that it is to use as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A second operand of a contraction, in the order in which the kernel reads it."""
+
+    digest: str
+    words: tuple[int, ...]
+
+    @staticmethod
+    def of(digest: str, c: Contraction) -> Packed:
+        """How a contraction reads a weight."""
+        return Packed(digest, packing_words(c.words))
+
+    @property
+    def bytes(self) -> int:
+        return packed_bytes(self.words)
+
+    @property
+    def type(self) -> int:
+        return TYPES["f32"]
+
+    def write(self, array: np.ndarray, room: np.ndarray) -> None:
+        """The weight in that order, into the room for it, as bytes."""
+        pack(self.words, array, room)
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A small weight as it is."""
+
+    digest: str
+    shape: Shape
+
+    @property
+    def bytes(self) -> int:
+        return self.shape.bytes
+
+    @property
+    def type(self) -> int:
+        return TYPES[self.shape.dtype]
+
+    def write(self, array: np.ndarray, room: np.ndarray) -> None:
+        """The weight, row-major, into the room for it, as bytes."""
+        room[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+Held = Packed | Copied
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is held, in one array, and where each lies in it.
+
+    The system makes large pages of it, and a call has one argument for all of them.
+    """
+
+    array: np.ndarray
+    parts: tuple[Part, ...]
+
+    @staticmethod
+    def of(held: Sequence[Held]) -> Memory:
+        """Room for them, with nothing written yet."""
+        sizes = [h.bytes for h in held]
+        aligned = (-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
+        *starts, end = accumulate(aligned, initial=0)
+        memory = np.empty(end + ALIGNMENT, np.uint8)
+        memory = memory[-memory.ctypes.data % ALIGNMENT :][:end]
+        parts = (Part(*p) for p in zip(starts, (h.type for h in held), sizes, strict=True))
+        # XLA is told of bytes by a type it knows.
+        return Memory(memory.view(np.float32), tuple(parts))
+
+    def room(self, number: int) -> np.ndarray:
+        """The bytes of one of them."""
+        part = self.parts[number]
+        return self.array.view(np.uint8)[part.start : part.start + part.bytes]
