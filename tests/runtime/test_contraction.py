@@ -16,6 +16,7 @@ from neff.passes.fuse import fuse
 from neff.program import Kind, Program, Variable, Weight
 from runtime.executable import Executable, Mode
 from runtime.units.plan import plan
+from runtime.units.unit import Slot
 from runtime.units.weights import ALIGNMENT, Copied, Memory, Packed
 from tests.runtime.tiles import by_jax
 
@@ -324,6 +325,49 @@ def test_nan_and_infinity_pass_through():
     assert np.isnan(made[3]).all()
     assert np.isinf(made[4]).all()
     assert np.isfinite(np.delete(made, [3, 4], axis=0)).all()
+
+
+HEADS = """
+    q = f32[2,40,96] parameter(0)
+    k = f32[2,40,96] parameter(1)
+    qs = f32[2,40,3,32] reshape(q)
+    qt = f32[2,3,40,32] transpose(qs), dimensions={0,2,1,3}
+    qh = f32[6,40,32] reshape(qt)
+    ks = f32[2,40,3,32] reshape(k)
+    kt = f32[2,3,32,40] transpose(ks), dimensions={0,2,3,1}
+    kh = f32[6,32,40] reshape(kt)
+    ROOT d = f32[6,40,40] dot(qh, kh), lhs_batch_dims={0}, rhs_batch_dims={0},
+        lhs_contracting_dims={2}, rhs_contracting_dims={1}
+"""
+
+
+def test_heads_of_several_sequences_are_read_where_they_lie():
+    program, _ = fused(HEADS, weight=None)
+    (unit,) = plan(program).units.values()
+    assert unit.operands == (0, 1)
+    check(HEADS, weight=None, products=32)
+
+
+def test_heads_beside_each_other_are_read_where_they_lie():
+    text = """
+        h = f32[6,40,32] parameter(0)
+        w = f32[96,50] parameter(1)
+        hs = f32[2,3,40,32] reshape(h)
+        ht = f32[2,40,3,32] transpose(hs), dimensions={0,2,1,3}
+        x = f32[80,96] reshape(ht)
+        ROOT d = f32[80,50] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+    """
+    program, _ = fused(text)
+    (unit,) = plan(program).units.values()
+    assert unit.operands == (0, Slot(0))
+    check(text, products=96)
+
+
+def test_parts_that_operands_do_not_have_in_common_are_not_read_so():
+    text = HEADS.replace("f32[2,40,96] parameter(1)", "f32[3,40,64] parameter(1)")
+    text = text.replace("f32[2,40,3,32] reshape(k)", "f32[3,40,2,32] reshape(k)")
+    text = text.replace("f32[2,3,32,40] transpose(ks)", "f32[3,2,32,40] transpose(ks)")
+    check(text, weight=None, products=32)
 
 
 def test_a_weight_that_only_the_kernel_reads_is_kept_once():
