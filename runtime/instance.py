@@ -106,7 +106,7 @@ class Instance:
             )
             made = self._run(arrays)
             outputs = [np.asarray(output) for output in made.outputs]
-            if made.out_of_bounds is not None and made.out_of_bounds:
+            if made.out_of_bounds is not None and np.asarray(made.out_of_bounds)[()]:
                 raise self._failed(Status.NRT_EXEC_OOB)
             self._state = made.state
             for core in self.cores:
