@@ -21,7 +21,7 @@ class Runs(NamedTuple):
     """Numbers that follow each other, `length` at a time, each run `apart` from the last."""
 
     first: int
-    count: int
+    rows: int
     length: int
     apart: int
 
@@ -43,8 +43,8 @@ def gathered_slice(b: Builder, i: Instruction, indices: np.ndarray) -> int | Non
     rows, column = divmod(runs.first, runs.apart)
     sizes = size // runs.apart, runs.apart
     value = b.op("reshape", Shape(array.dtype, sizes), i.operands[0], metadata=i.metadata)
-    taken = (rows, rows + runs.count, 1), (column, column + runs.length, 1)
-    shape = Shape(array.dtype, (runs.count, runs.length))
+    taken = (rows, rows + runs.rows, 1), (column, column + runs.length, 1)
+    shape = Shape(array.dtype, (runs.rows, runs.length))
     if shape.dims != sizes:
         value = b.op("slice", shape, value, metadata=i.metadata, slice=taken)
     return b.op("reshape", i.array, value, metadata=i.metadata)
