@@ -26,7 +26,7 @@ from neff.passes.relayout import Relayout
 from neff.passes.round_early import round_before_moving
 from neff.passes.saturate import saturate_transposed
 from neff.passes.simplify import simplify
-from neff.passes.slices import join_dots_of_slices
+from neff.passes.slices import join_dots_of_slices, slice_before_concatenating
 from neff.printing import print_program
 from neff.program import Program
 from neff.verify import verify_program
@@ -87,6 +87,7 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
         eliminate_common_subexpressions,  # a weight that many read is moved once
         fold_weights,
         join_dots_of_slices,  # now that weights are bound and slices are of rows
+        slice_before_concatenating,  # what was put together for such dots alone is one's operand
         outline_constants,  # after folding: what is left large goes the way of the weights
         eliminate_common_subexpressions,  # equal constants were bound one by one
     )

@@ -12,6 +12,7 @@ from hlo_frontend.hlo.module import Attributes, attributes
 from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder, rewrite
 from neff.fold import FOLDS, fold
+from neff.passes.gathers import gathered_slice
 from neff.program import Instruction, Kind, Program, Variable, Weight
 
 # A folded constant may be this large; a splat stays a broadcast, which costs nothing to hold.
@@ -28,7 +29,7 @@ def fold_constants(program: Program) -> Program:
 def _folded(b: Builder, i: Instruction) -> int | None:
     if i.op not in FOLDS or not isinstance(i.shape, Shape):
         return None
-    if i.op == "gather" and (picked := _gathered_in_sequence(b, i)) is not None:
+    if i.op == "gather" and (picked := _gathered(b, i)) is not None:
         return picked
     known = [_known(b, o) for o in i.operands]
     sources = [s for s in known if s is not None]
@@ -62,18 +63,11 @@ def _known(b: Builder, value: int) -> np.ndarray | None:
     return i["literal"].numpy() if i.op == "constant" and isinstance(i.shape, Shape) else None
 
 
-def _gathered_in_sequence(b: Builder, i: Instruction) -> int | None:
-    """A gather with known indices that picks every element, one after the other, is a reshape."""
-    array, indices = (b.instructions[o] for o in i.operands)
+def _gathered(b: Builder, i: Instruction) -> int | None:
     known = _known(b, i.operands[1])
-    if known is None or array.array.size != i.array.size or indices.array.bytes > FOLD_LIMIT:
+    if known is None or b.instructions[i.operands[1]].array.bytes > FOLD_LIMIT:
         return None
-    numbered = np.arange(i.array.size, dtype=np.int32)
-    shape = Shape("s32", i.array.dims)
-    picked = fold(replace(i, shape=shape), [numbered.reshape(array.array.dims), known])
-    if picked is None or not np.array_equal(picked.reshape(-1), numbered):
-        return None
-    return b.op("reshape", i.array, i.operands[0], metadata=i.metadata)
+    return gathered_slice(b, i, known)
 
 
 def outline_constants(program: Program) -> Program:

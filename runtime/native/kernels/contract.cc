@@ -10,6 +10,8 @@ namespace {
 
 // Products that are not worth another thread: about 3 us.
 constexpr int64_t kSmall = 128 * 1024;
+// Elements whose copy is not worth one, either: what wakes it takes as long.
+constexpr int64_t kFew = 32 * 1024;
 
 }  // namespace
 
@@ -69,7 +71,10 @@ void contract(const Contraction& c, const Threads& given, const void* left, cons
   Work work(c, left, right);
   const Division division(c, work.packing(), threads.helpers + 1);
   // What one chunk alone reads is copied or packed by its thread.
-  if (!work.lies_ready() && division.panel_blocks > 1) work.stage_all(threads, staged);
+  if (!work.lies_ready() && division.panel_blocks > 1) {
+    const int64_t read = c.group_count() * c.row_count() * c.tap_count() * c.depth;
+    work.stage_all(read < kFew ? nobody : threads, staged);
+  }
   if (!c.packed && division.row_blocks > 1) work.pack_all(threads, packed);
   const int64_t blocks = division.row_blocks * division.panel_blocks;
   const int64_t panels = work.packing().panels;

@@ -24,9 +24,6 @@ struct Block {
   int64_t column, columns;
   float* out;
   int64_t ld;  // floats from one row of `out` to the next
-  // What is read after this panel: so much of it is fetched for each step along the depth.
-  const char* ahead;
-  int64_t ahead_step;
 };
 
 #if defined(__AVX512BF16__)
@@ -35,22 +32,30 @@ inline __m512 products(__m512 sum, __m512i pair, __m512i panel) {
 }
 #endif
 
+// How far ahead of what a tile reads of its panel, and of the next, it is fetched: as long as memory
+// takes.
+constexpr int64_t kFetchTile = 4096;
+
 // The sums of `Rows` rows and `Vectors` vectors of columns, over all taps and the depth.
 template <int Rows, int Vectors, bool Pairs>
 void multiply(const Block& t) {
   const Sources* rows = t.rows;
   const char* panel = t.panel;
-  const char* ahead = t.ahead;
+  const int64_t bytes = t.depth * 4;
   vec sum[Rows][Vectors];
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
     for (int v = 0; v < Vectors; ++v) sum[r][v] = vec{};
   }
   for (int64_t tap = 0; tap < t.taps; ++tap, rows += kRows) {
     const char* row[Rows];
-    for (int r = 0; r < Rows; ++r) row[r] = rows[r];
-    const int64_t bytes = t.depth * 4;
-    for (int64_t k = 0; k < bytes; k += 4, panel += kPanel * 4, ahead += t.ahead_step) {
-      __builtin_prefetch(ahead, 0, 2);
+    for (int r = 0; r < Rows; ++r) row[r] = rows[r] + bytes;
+    // The rows leave no register to spare: k counts up to zero, and what is fetched has no pointer.
+    for (int64_t k = -bytes; k != 0; k += 4, panel += kPanel * 4) {
+      for (int64_t line = 0; line < kPanel * 4; line += 64) {
+        __builtin_prefetch(panel + kFetchTile + line, 0, 3);
+      }
 #if defined(__AVX512BF16__)
       if constexpr (Pairs) {
         __m512i columns[Vectors];
@@ -80,7 +85,9 @@ void multiply(const Block& t) {
       }
     }
   }
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
     for (int v = 0; v < Vectors; ++v) store(t.out + r * t.ld + v * W, sum[r][v]);
   }
 }

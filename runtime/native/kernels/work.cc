@@ -199,8 +199,6 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
   const bool streams = p_.group_bytes > kCache;
   const auto run = [&](int64_t panel, int64_t from, int64_t to) {
     const char* const here = packed + panel * p_.panel_bytes;
-    const bool fetch = streams && panel + 1 < panels.last;
-    const int64_t step = fetch ? std::max<int64_t>(1, kPanel * 4 / count) : 0;
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
     const bool wide = columns > W;
     const Multiplies& kernels = wide ? wide_ : thin_;
@@ -214,9 +212,8 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
       task.fetch(tiles);
       for (; t < end; ++t) {
         const int64_t row = row_of(rows, t), height = row_of(rows, t + 1) - row;
-        const char* const ahead = fetch ? here + p_.panel_bytes + t * taps * depth * step : here;
         kernels.of[height - 1](Block{taps, depth, sources + t * taps * kRows, here, column, columns,
-                                     tile + (row - first) * ld, ld, ahead, step});
+                                     tile + (row - first) * ld, ld});
       }
       task.run(tiles, tile);
     }
@@ -243,8 +240,7 @@ void Work::multiply_row(int64_t row, Range panels, const char* packed, const Til
     for (int64_t n = 0; n < count; n += kBeside) {
       const int64_t beside = std::min<int64_t>(kBeside, count - n);
       kernels.of[beside - 1](Block{taps, depth, sources, packed + (first + n) * p_.panel_bytes,
-                                   column + n * kPanel, beside * kPanel, tile + n * kPanel, ld,
-                                   nullptr, 0});
+                                   column + n * kPanel, beside * kPanel, tile + n * kPanel, ld});
     }
     task.run({row, 1, column, static_cast<int>(columns), static_cast<int>(ld)}, tile);
   }
