@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import threading
 
@@ -182,21 +183,27 @@ def test_calls_of_libraries_that_jax_sets_up_are_not_kept(folder):
 
 def test_readers_see_whole_entries_while_others_write(folder):
     contents = [bytes([n]) * 50_000 for n in range(4)]
-    seen = []
+    seen: set[bytes | None] = set()
+    read_enough = threading.Event()
 
     def write(content: bytes) -> None:
-        for _ in range(30):
+        while not read_enough.is_set():
             executable_cache.write("key", content)
 
     def read() -> None:
-        for _ in range(200):
-            seen.append(executable_cache.read("key"))
+        for turn in itertools.count():
+            if turn >= 200 and len(seen - {None}) > 1:
+                return
+            seen.add(executable_cache.read("key"))
 
-    threads = [threading.Thread(target=write, args=(c,)) for c in contents]
-    threads += [threading.Thread(target=read) for _ in range(2)]
-    for thread in threads:
+    writers = [threading.Thread(target=write, args=(c,)) for c in contents]
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for thread in (*writers, *readers):
         thread.start()
-    for thread in threads:
+    for thread in readers:
         thread.join()
-    assert set(seen) <= {None, *contents} and len(set(seen)) > 1
+    read_enough.set()
+    for thread in writers:
+        thread.join()
+    assert seen <= {None, *contents}
     assert [path.name for path in folder.iterdir()] == ["key"]
