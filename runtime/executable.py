@@ -23,7 +23,7 @@ from runtime.interpreter import interpret
 from runtime.memory import Needs
 from runtime.rounding import NEAREST, Rounding, rounding_in_force
 from runtime.settings import switched_on
-from runtime.units.native import Part, available
+from runtime.units.native import Place, available
 from runtime.units.plan import Plan, Planned, plan
 from runtime.units.weights import Memory
 
@@ -149,7 +149,7 @@ class Executable:
             order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
             position = [order.get(n) for n in range(len(self.program.inputs))]
             called = [jax.ShapeDtypeStruct(s.dims, s.numpy) for s in self.called]
-            run = partial(_run, self.program, position, mode, made, memory.parts)
+            run = partial(_run, self.program, position, mode, made, memory.places)
             own = [bound[n] for n in weights]
             # States and weights themselves: a call on a device's arrays is another executable.
             given = (*called, *self.initial_state, *own, _like(memory.array))
@@ -191,13 +191,13 @@ def _run(
     position: list[int | None],
     mode: Mode,
     planned: Plan | None,
-    parts: Sequence[Part],
+    places: Sequence[Place],
     *arguments: jax.Array,
 ) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
     bounds = Bounds()
     watch = bounds if mode.check_bounds else None
     given = tuple(None if p is None else arguments[p] for p in position)
-    units = None if planned is None else Planned(planned, parts, arguments[-1])
+    units = None if planned is None else Planned(planned, places, arguments[-1])
     made = interpret(program, given, mode.rounding, watch, units)
     return made, bounds.exceeded
 

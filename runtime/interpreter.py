@@ -60,7 +60,7 @@ def _call(
             continue
         if planned is not None and position in planned.plan.units:
             unit = planned.plan.units[position]
-            values.append(unit.run(function, values, planned.parts, planned.memory))
+            values.append(unit.run(function, values, planned.places, planned.memory))
             continue
         operands = [values[o] for o in i.operands]
         if watch is not None:

@@ -29,9 +29,9 @@ def fold_constants(program: Program) -> Program:
 def _folded(b: Builder, i: Instruction) -> int | None:
     if i.op not in FOLDS or not isinstance(i.shape, Shape):
         return None
-    if i.op == "gather" and (picked := _gathered(b, i)) is not None:
-        return picked
     known = [_known(b, o) for o in i.operands]
+    if i.op == "gather" and (picked := _gathered(b, i, known[1])) is not None:
+        return picked
     sources = [s for s in known if s is not None]
     if len(sources) < len(known) or i.shape.bytes > FOLD_LIMIT:
         return None
@@ -63,11 +63,10 @@ def _known(b: Builder, value: int) -> np.ndarray | None:
     return i["literal"].numpy() if i.op == "constant" and isinstance(i.shape, Shape) else None
 
 
-def _gathered(b: Builder, i: Instruction) -> int | None:
-    known = _known(b, i.operands[1])
-    if known is None or b.instructions[i.operands[1]].array.bytes > FOLD_LIMIT:
+def _gathered(b: Builder, i: Instruction, indices: np.ndarray | None) -> int | None:
+    if indices is None or b.instructions[i.operands[1]].array.bytes > FOLD_LIMIT:
         return None
-    return gathered_slice(b, i, known)
+    return gathered_slice(b, i, indices)
 
 
 def outline_constants(program: Program) -> Program:

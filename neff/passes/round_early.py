@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hlo_frontend.hlo.types import ELEMENT_TYPES, Shape
+from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder
 from neff.ops import MOVEMENT
+from neff.passes.fuse import SOURCES
 from neff.program import Function, Program
 
 MOVES = frozenset({"reshape", "transpose"})
-SOURCES = frozenset({"parameter", "constant"})
 
 
 def round_before_moving(program: Program) -> Program:
@@ -67,7 +67,7 @@ def _passed(function: Function, users: Sequence[Sequence[int]], position: int) -
 
 
 def _shortens(made: Shape, given: Shape) -> bool:
-    to, of = ELEMENT_TYPES[made.dtype], ELEMENT_TYPES[given.dtype]
+    to, of = made.element, given.element
     return to.kind == of.kind == "float" and to.bits < of.bits
 
 

@@ -19,7 +19,7 @@ from runtime.settings import setting
 _KERNELS = ("neuron_chain", "neuron_contraction", "neuron_rows", "neuron_windows")
 
 
-class Part(NamedTuple):
+class Place(NamedTuple):
     """Where an operand of a kernel lies in the memory of weights: Operands in ffi.h reads it."""
 
     start: int  # in bytes
@@ -27,7 +27,7 @@ class Part(NamedTuple):
     bytes: int
 
 
-GIVEN = (-1, 0, 0)  # instead of a part: an argument of its own
+GIVEN = (-1, 0, 0)  # instead of a place there: an argument of its own
 
 
 def available() -> bool:
@@ -99,19 +99,19 @@ def call(
     kernel: str,
     shape: Shape,
     words: Sequence[int],
-    operands: Sequence[Value | Part],
+    operands: Sequence[Value | Place],
     memory: Value | None = None,
 ) -> jax.Array:
     """The result of a kernel on arrays, as a part of what is being traced.
 
-    What is a part of it lies in `memory`.
+    Those that are places are there in `memory`.
     """
     _loaded()
     result = jax.ShapeDtypeStruct(shape.dims, shape.numpy)
-    given = [o for o in operands if not isinstance(o, Part)]
+    given = [o for o in operands if not isinstance(o, Place)]
     if len(given) < len(operands):
         given.insert(0, memory)
-    places = (o if isinstance(o, Part) else GIVEN for o in operands)
+    places = (o if isinstance(o, Place) else GIVEN for o in operands)
     every = (len(operands), *sum(places, ()), *words)
     made: jax.Array = jax.ffi.ffi_call(kernel, result)(*given, words=np.array(every, np.int64))
     return made

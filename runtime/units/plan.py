@@ -12,7 +12,7 @@ from neff.program import Function, Kind, Program, Region
 from runtime.kernels.kind import Value
 from runtime.units.chain import chained
 from runtime.units.contraction import contraction, packed_words
-from runtime.units.native import Part
+from runtime.units.native import Place
 from runtime.units.ops import TYPES
 from runtime.units.rows import row_code
 from runtime.units.tile import TileCode, tile_code
@@ -39,7 +39,7 @@ class Planned:
     """A plan with the weights that its kernels read, on the device."""
 
     plan: Plan
-    parts: Sequence[Part]
+    places: Sequence[Place]
     memory: Value
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from neff.program import Function
 from runtime.kernels.kind import Value
 from runtime.units.contraction import Contraction
-from runtime.units.native import Part, call
+from runtime.units.native import Place, call
 from runtime.units.tile import TileCode
 
 
@@ -36,9 +36,9 @@ class Unit:
         return tuple(o for o in self.operands if not isinstance(o, Slot))
 
     def run(
-        self, function: Function, values: Sequence[Value], parts: Sequence[Part], memory: Value
+        self, function: Function, values: Sequence[Value], places: Sequence[Place], memory: Value
     ) -> Value:
         """The value of the unit's last instruction; the weights held lie in the memory."""
-        given = [parts[o.number] if isinstance(o, Slot) else values[o] for o in self.operands]
+        given = [places[o.number] if isinstance(o, Slot) else values[o] for o in self.operands]
         shape = function.instructions[self.result].array
         return call(self.kernel, shape, self.words, given, memory)

@@ -109,14 +109,11 @@ def _reshape(of: View, i: Instruction) -> View | None:
     for size in reversed(i.array.dims):
         taken: list[Part] = []
         while size > 1:
-            count, stride = left.pop()
-            inner = min(count, size)
-            if count % inner or size % inner:
+            part = _innermost(left, size)
+            if part is None:
                 return None
-            taken.insert(0, (inner, stride))
-            if count > inner:
-                left.append((count // inner, stride * inner))
-            size //= inner
+            taken.insert(0, part)
+            size //= part[0]
         found.insert(0, tuple(taken))
     return replace(of, dims=i.array.dims, parts=tuple(found))
 
@@ -156,13 +153,23 @@ def walked_together(
     a, b = list(left), list(right)
     found: list[tuple[int, int, int]] = []
     while a and b:
-        (m, along_a), (n, along_b) = a.pop(), b.pop()
-        inner = min(m, n)
-        if m % inner or n % inner:
+        from_b = _innermost(b, a[-1][0])
+        from_a = None if from_b is None else _innermost(a, from_b[0])
+        if from_a is None or from_b is None:
             return None
-        found.insert(0, (inner, along_a, along_b))
-        if m > inner:
-            a.append((m // inner, along_a * inner))
-        if n > inner:
-            b.append((n // inner, along_b * inner))
+        found.insert(0, (*from_a, from_b[1]))
     return found
+
+
+def _innermost(left: list[Part], size: int) -> Part | None:
+    """What is taken of the innermost of the parts that are left, for a dimension of a size.
+
+    None where neither size divides the other.
+    """
+    count, stride = left.pop()
+    inner = min(count, size)
+    if count % inner or size % inner:
+        return None
+    if count > inner:
+        left.append((count // inner, stride * inner))
+    return inner, stride

@@ -10,7 +10,7 @@ import numpy as np
 
 from hlo_frontend.hlo.types import Shape
 from runtime.units.contraction import Contraction, packing_words
-from runtime.units.native import Part, pack, packed_bytes
+from runtime.units.native import Place, pack, packed_bytes
 from runtime.units.ops import TYPES
 
 ALIGNMENT = 64  # bytes; what XLA asks of memory that it is to use as it is
@@ -72,7 +72,7 @@ class Memory:
     """
 
     array: np.ndarray
-    parts: tuple[Part, ...]
+    places: tuple[Place, ...]
 
     @staticmethod
     def of(held: Sequence[Held]) -> Memory:
@@ -82,11 +82,11 @@ class Memory:
         *starts, end = accumulate(aligned, initial=0)
         memory = np.empty(end + ALIGNMENT, np.uint8)
         memory = memory[-memory.ctypes.data % ALIGNMENT :][:end]
-        parts = (Part(*p) for p in zip(starts, (h.type for h in held), sizes, strict=True))
+        places = (Place(*p) for p in zip(starts, (h.type for h in held), sizes, strict=True))
         # XLA is told of bytes by a type it knows.
-        return Memory(memory.view(np.float32), tuple(parts))
+        return Memory(memory.view(np.float32), tuple(places))
 
     def room(self, number: int) -> np.ndarray:
         """The bytes of one of them."""
-        part = self.parts[number]
-        return self.array.view(np.uint8)[part.start : part.start + part.bytes]
+        place = self.places[number]
+        return self.array.view(np.uint8)[place.start : place.start + place.bytes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
 
@@ -12,7 +11,7 @@ from neff.passes.cleanup import eliminate_dead_code
 from neff.passes.constants import fold_constants
 from neff.passes.gathers import Runs, runs_of
 from neff.program import Program
-from runtime.interpreter import interpret
+from tests.runtime.tiles import by_jax
 
 BLOCK = (np.arange(3)[:, None] * 8 + np.arange(2, 6)).ravel()  # columns 2 to 5 of rows of 8
 
@@ -30,10 +29,6 @@ ENTRY main {{
     start_index_map={{0}}, index_vector_dim=1, slice_sizes={{1}}
 }}""")
     )
-
-
-def compute(program: Program, x: np.ndarray) -> np.ndarray:
-    return np.asarray(jax.jit(lambda *xs: interpret(program, xs)[0])(x))
 
 
 def of(program: Program) -> set[str]:
@@ -60,7 +55,7 @@ def test_what_a_gather_picks(indices, made):
     folded = fold_constants(program)
     assert of(folded) == made
     x = np.arange(24, dtype=np.float32).reshape(3, 8) * 3
-    wanted, got = (compute(p, x) for p in (program, folded))
+    wanted, got = (by_jax(p, x) for p in (program, folded))
     np.testing.assert_array_equal(got, wanted)
 
 
@@ -77,7 +72,7 @@ ENTRY main {
     folded = fold_constants(program)
     assert "gather" not in of(folded)
     x = np.arange(15, dtype=np.float32).reshape(5, 3)
-    np.testing.assert_array_equal(compute(folded, x), x[2:4])
+    np.testing.assert_array_equal(by_jax(folded, x), x[2:4])
 
 
 def test_runs():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from neff.lower import lower
 from neff.passes.cleanup import eliminate_dead_code
 from neff.passes.slices import join_dots_of_slices, slice_before_concatenating
 from neff.program import Kind, Program, Variable, Weight
-from runtime.interpreter import interpret
+from tests.runtime.tiles import by_jax
 
 ARRAYS = [np.random.default_rng(n).standard_normal(d) for n, d in enumerate([(12, 8), (8, 16)])]
 X, W = (a.astype(np.float32) for a in ARRAYS)
@@ -72,15 +71,11 @@ def ops(program: Program) -> Counter[str]:
     return Counter(i.op for i in eliminate_dead_code(program).main.instructions)
 
 
-def compute(program: Program, given: list[np.ndarray]) -> np.ndarray:
-    return np.asarray(jax.jit(lambda *xs: interpret(program, xs)[0])(*given))
-
-
 def run(program: Program) -> np.ndarray:
     weight = program.inputs[1].weight
     assert weight is not None
     x = X.reshape(program.inputs[0].shape.dims)
-    return compute(program, [x, weight.array])
+    return by_jax(program, x, weight.array)
 
 
 def test_the_steps_of_a_recurrent_layer_are_one_dot():
@@ -154,5 +149,5 @@ def test_a_slice_of_one_of_several_that_are_put_together_is_of_that_one(taken, d
     counted = ops(made)
     assert {op: counted[op] for op in ("slice", "concatenate") if op in counted} == left
     given = [np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((4, 3), np.float32)]
-    wanted, got = (compute(p, given) for p in (program, made))
+    wanted, got = (by_jax(p, *given) for p in (program, made))
     np.testing.assert_array_equal(got, wanted)

@@ -394,9 +394,9 @@ def test_held_weights_lie_side_by_side_each_where_vectors_begin():
     )
     (packed,) = plan(program).held
     memory = Memory.of([packed, Copied("", Shape("bf16", (3,))), packed])
-    first, second, third = memory.parts
+    first, second, third = memory.places
     assert memory.array.ctypes.data % ALIGNMENT == 0
-    assert all(part.start % ALIGNMENT == 0 for part in memory.parts)
+    assert all(place.start % ALIGNMENT == 0 for place in memory.places)
     assert 0 <= second.start - first.start - first.bytes < ALIGNMENT
     assert (second.bytes, third.start - second.start) == (6, ALIGNMENT)
     assert Memory.of([]).array.size == 0
