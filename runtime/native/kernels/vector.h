@@ -140,6 +140,22 @@ inline ivec is_nan(vec x) { return x != x; }
 inline ivec to_int(vec x) { return __builtin_convertvector(x, ivec); }  // of small whole numbers
 inline vec to_float(ivec x) { return __builtin_convertvector(x, vec); }
 
+// For each lane the entry of a table that the last four bits of an index name.
+inline vec lookup(const float (&table)[16], ivec index) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_permutexvar_ps((__m512i)index, _mm512_loadu_ps(table));
+#elif defined(__AVX2__)
+  const __m256i at = (__m256i)index;
+  const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), at);
+  const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), at);
+  return (vec)_mm256_blendv_ps(low, high, (__m256)(index << 28));
+#else
+  vec made;
+  for (int i = 0; i < W; ++i) made[i] = table[index[i] & 15];
+  return made;
+#endif
+}
+
 // x * 2^n, rounded once, for whole n.
 inline vec scale(vec x, vec n) {
 #if defined(__AVX512F__)
@@ -230,16 +246,25 @@ inline vec minimum(vec a, vec b) {
 #endif
 
 // x within bounds; NaN stays NaN, and a zero its sign.
-inline vec clamped(vec x, float low, float high) {
+inline vec at_most(vec x, float high) {
 #if defined(__AVX512F__)
-  return (vec)_mm512_min_ps((__m512)splat(high), _mm512_max_ps((__m512)splat(low), (__m512)x));
+  return (vec)_mm512_min_ps((__m512)splat(high), (__m512)x);
 #elif defined(__AVX2__)
-  return (vec)_mm256_min_ps((__m256)splat(high), _mm256_max_ps((__m256)splat(low), (__m256)x));
+  return (vec)_mm256_min_ps((__m256)splat(high), (__m256)x);
 #else
-  const vec above = x < low ? splat(low) : x;
-  return above > high ? splat(high) : above;
+  return x > high ? splat(high) : x;
 #endif
 }
+inline vec at_least(vec x, float low) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_max_ps((__m512)splat(low), (__m512)x);
+#elif defined(__AVX2__)
+  return (vec)_mm256_max_ps((__m256)splat(low), (__m256)x);
+#else
+  return x < low ? splat(low) : x;
+#endif
+}
+inline vec clamped(vec x, float low, float high) { return at_most(at_least(x, low), high); }
 
 // Whether any lane of several vectors was NaN.
 class NanSeen {
