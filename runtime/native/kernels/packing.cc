@@ -16,7 +16,8 @@ void pack_pairs(const From* first, const From* second, int64_t count, uint32_t* 
   for (int64_t n = 0; n < count; n += W) {
     const int here = static_cast<int>(std::min<int64_t>(W, count - n));
     const auto bits_of = [&](const From* row) {
-      return bf16_bits(here == W ? widened(row + n) : widened(row + n, here));
+      const vec x = here == W ? widened(row + n) : widened(row + n, here);
+      return sizeof(From) == 2 ? (uvec)x : bf16_bits(x);
     };
     const uvec low = bits_of(first) >> 16;
     const uvec high = second != nullptr ? bits_of(second) & 0xffff0000u : uvec{};
