@@ -38,9 +38,10 @@ int64_t tiles_at_once(const TileProgram& program, int64_t ld, int64_t summed) {
   return std::clamp<int64_t>(std::min(kTileBytes / bytes, kLongSum / summed), 1, kMostTiles);
 }
 
-// How many panels it runs on at once where there is one tile of rows, which costs as much each time.
-int64_t panels_at_once(const TileProgram& program) {
-  return std::clamp<int64_t>(kTileBytes / (program.scratch(kRows, kPanel) * 4), 1, kMostTiles);
+// How many panels it runs on at once where there is one tile of rows: each run costs something.
+int64_t panels_at_once(const TileProgram& program, int64_t rows) {
+  const auto bytes = static_cast<int64_t>(program.scratch(static_cast<int>(rows), kPanel)) * 4;
+  return std::clamp<int64_t>(kTileBytes / bytes, 1, kMostTiles);
 }
 
 // What is read where a window lies over the padding, for as long as the thread lives.
@@ -202,7 +203,8 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                         depth);
   }
   const bool streams = p_.group_bytes > kCache;
-  const int64_t beside = count == 1 && !c_.each ? panels_at_once(program) : 1;
+  const int64_t beside =
+      count == 1 && !c_.each ? panels_at_once(program, rows.last - rows.first) : 1;
   const auto run = [&](int64_t panel, int64_t from, int64_t to) {
     const int64_t last = std::min(panel + beside, panels.last), column = panel * kPanel;
     const int64_t columns = std::min(last * kPanel, c_.columns) - column;
