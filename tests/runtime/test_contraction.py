@@ -125,6 +125,28 @@ def test_a_row_has_the_same_bits_alone(dtype, columns):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("rows", [2, 5, 8, 12])
+@pytest.mark.parametrize("columns", [23, 31, 64, 65, 300, 1000])
+def test_what_follows_few_rows_sees_several_panels(dtype, rows, columns):
+    """What is added is a part of something larger, which is fetched ahead."""
+    check(
+        f"""
+        x = {dtype}[{rows},90] parameter(0)
+        w = {dtype}[90,{columns}] parameter(1)
+        y = f32[64,{rows},{columns}] parameter(2)
+        b = f32[{columns}] parameter(3)
+        d = f32[{rows},{columns}] dot(x, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+        one = f32[1,{rows},{columns}] slice(y), slice={{[63:64], [0:{rows}], [0:{columns}]}}
+        step = f32[{rows},{columns}] reshape(one)
+        bs = f32[{rows},{columns}] broadcast(b), dimensions={{1}}
+        a = f32[{rows},{columns}] add(step, bs)
+        ROOT r = f32[{rows},{columns}] add(a, d)
+        """,
+        products=90,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_one_row_of_each_group(dtype):
     check(
         f"""

@@ -621,9 +621,9 @@ TileTask::TileTask(const TileProgram& program, const Buffer* operands, const Buf
     walks_.push_back(walk_of(program.space_, program.uses_[n], operands[n]));
   }
   walks_.push_back(walk_of(program.space_, program.uses_[count], output));
-  const int64_t elements = program.space_.rows() * program.space_.columns();
   for (int n = 0; n <= count; ++n) {
     const Walk& walk = walks_[n];
+    const int64_t elements = (n < count ? operands[n] : output).count;
     const bool plain = walk.row_rank == 1 && walk.column_rank == 1 && walk.columns[0].step == 1;
     if (plain && elements * bytes_of(walk.type) > kNear) far_.push_back(n);
   }

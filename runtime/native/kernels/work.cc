@@ -38,6 +38,12 @@ int64_t tiles_at_once(const TileProgram& program, int64_t ld, int64_t summed) {
   return std::clamp<int64_t>(std::min(kTileBytes / bytes, kLongSum / summed), 1, kMostTiles);
 }
 
+// How many panels it runs on at once where there is one tile of rows: each run costs something.
+int64_t panels_at_once(const TileProgram& program, int64_t rows) {
+  const auto bytes = static_cast<int64_t>(program.scratch(static_cast<int>(rows), kPanel)) * 4;
+  return std::clamp<int64_t>(kTileBytes / bytes, 1, kMostTiles);
+}
+
 // What is read where a window lies over the padding, for as long as the thread lives.
 const char* zeros(int64_t bytes) {
   static thread_local std::vector<char> memory;
@@ -197,12 +203,12 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                         depth);
   }
   const bool streams = p_.group_bytes > kCache;
+  const int64_t beside =
+      count == 1 && !c_.each ? panels_at_once(program, rows.last - rows.first) : 1;
   const auto run = [&](int64_t panel, int64_t from, int64_t to) {
-    const char* const here = packed + panel * p_.panel_bytes;
-    const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
-    const bool wide = columns > W;
-    const Multiplies& kernels = wide ? wide_ : thin_;
-    const int64_t ld = wide ? kPanel : W, most = tiles_at_once(program, ld, taps * depth);
+    const int64_t last = std::min(panel + beside, panels.last), column = panel * kPanel;
+    const int64_t columns = std::min(last * kPanel, c_.columns) - column;
+    const int64_t ld = (columns + W - 1) / W * W, most = tiles_at_once(program, ld, taps * depth);
     const size_t floats = program.scratch(static_cast<int>(most * kRows), static_cast<int>(ld));
     auto* const tile = reinterpret_cast<float*>(memory.get(static_cast<int64_t>(floats) * 4));
     for (int64_t t = from; t < to;) {
@@ -212,8 +218,13 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
       task.fetch(tiles);
       for (; t < end; ++t) {
         const int64_t row = row_of(rows, t), height = row_of(rows, t + 1) - row;
-        kernels.of[height - 1](Block{taps, depth, sources + t * taps * kRows, here, column, columns,
-                                     tile + (row - first) * ld, ld});
+        for (int64_t n = panel; n < last; ++n) {
+          const int64_t at = n * kPanel, width = std::min(kPanel, c_.columns - at);
+          const Multiplies& kernels = width > W ? wide_ : thin_;
+          kernels.of[height - 1](Block{taps, depth, sources + t * taps * kRows,
+                                       packed + n * p_.panel_bytes, at, width,
+                                       tile + (row - first) * ld + at - column, ld});
+        }
       }
       task.run(tiles, tile);
     }
@@ -223,7 +234,9 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
   const bool by_rows = task.fetches() && !streams;
   const int64_t tall = by_rows ? tiles_at_once(program, kPanel, taps * depth) : count;
   for (int64_t t = 0; t < count; t += tall) {
-    for (int64_t n = panels.first; n < panels.last; ++n) run(n, t, std::min(t + tall, count));
+    for (int64_t n = panels.first; n < panels.last; n += beside) {
+      run(n, t, std::min(t + tall, count));
+    }
   }
 }
 
