@@ -13,6 +13,8 @@ from runtime.units.views import View, picked, row_major, view, walked_together
 
 # Below this many products a call into the kernel costs more than the loop that XLA makes.
 FEWEST_PRODUCTS = 2048
+# XLA calls a kernel of its own for a convolution, however small.
+FEWEST_OF_CONVOLUTION = 64
 FLOATS = {"f32": 0, "bf16": 1}
 
 
@@ -242,7 +244,7 @@ def _convolution(
     each = groups > 1 and groups == channels == right.view.dims[n.kernel_output_feature]
     narrow = function.instructions[i.operands[0]].array.dtype == "bf16"
     unread = each and left.view.strides[n.input_feature] != 1
-    if (groups > 1 and not each) or unread or _products(i, right) < FEWEST_PRODUCTS:
+    if (groups > 1 and not each) or unread or _products(i, right) < FEWEST_OF_CONVOLUTION:
         return None
     lv, rv = left.view, right.view
     rows = [Row(lv.dims[n.input_batch], lv.strides[n.input_batch])]

@@ -185,7 +185,16 @@ inline vec widened(const uint16_t* from, int count) {
 inline vec widened(const float* from) { return load(from); }
 inline vec widened(const uint16_t* from) { return bf16_to_f32(load_as<hvec>(from)); }
 
-inline hvec f32_to_bf16(vec x) { return __builtin_convertvector(bf16_bits(x) >> 16, hvec); }
+inline hvec f32_to_bf16(vec x) {
+#if defined(__AVX512BF16__) && defined(__AVX512DQ__)
+  // The processor's own conversion takes a denormal for zero.
+  constexpr int kDenormal = 0x20;
+  if (_mm512_fpclass_ps_mask((__m512)x, kDenormal) == 0) {
+    return (hvec)_mm512_cvtneps_pbh((__m512)x);
+  }
+#endif
+  return __builtin_convertvector(bf16_bits(x) >> 16, hvec);
+}
 inline vec round_bf16(vec x) { return (vec)(bf16_bits(x) & 0xffff0000u); }
 
 inline vec f16_to_f32(hvec x) {
