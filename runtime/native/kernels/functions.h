@@ -1,8 +1,8 @@
 // The functions of a float, on vectors.
 //
 // They hold to 2 ulp of the exact value (as tests/runtime/test_tile.py checks), with the results of
-// IEEE 754 for infinities, NaN and -0. Their polynomials were fitted with the Remez algorithm to
-// the expressions that stand beside them.
+// IEEE 754 for infinities, NaN and -0. Their polynomials were fitted with the Remez algorithm, those
+// of erf by least squares, to the expressions that stand beside them.
 #pragma once
 
 #include "vector.h"

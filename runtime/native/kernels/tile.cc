@@ -165,7 +165,7 @@ void TileRun::load(const Op& op) {
   views_[op.to] = made;
 }
 
-// Rows of few vectors, as those of a panel are: what is not of a vector counts.
+// A tile of a panel has rows of two vectors: whatever is done once a row counts.
 template <Type T>
 void TileRun::write_rows(const View& from, char* at, int64_t step) const {
   constexpr int64_t size = sizeof(Raw<T>);
