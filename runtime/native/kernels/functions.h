@@ -19,6 +19,9 @@ inline vec polynomial(vec x, const float (&c)[N]) {
   return made;
 }
 
+// Its last place is 1: a small number that is added is rounded to a whole one, which stands in the
+// last bits of the sum.
+constexpr float kWhole = 0x1.8p23f;
 constexpr float kLog2E = 1.44269504f;
 // ln 2 in two parts; products of the first with whole numbers up to 2^9 are exact.
 constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
@@ -135,11 +138,9 @@ inline vec tanh(vec x) {
 }
 
 inline vec erf(vec x) {
-  using fitted::kErf;
+  using fitted::kErf, fitted::kWhole;
   const vec magnitude = abs(x);
   const vec in = at_most(magnitude, fitted::kErfEnd);
-  // What is left of a float whose last place is 1 is n.
-  constexpr float kWhole = 0x1.8p23f;
   const vec shifted = fma(in, splat(4.0f), splat(kWhole));
   const vec d = fma(in, splat(4.0f), kWhole - shifted);
   const ivec n = bits(shifted);
@@ -152,8 +153,7 @@ inline vec erf(vec x) {
 // 1 / (1 + e^-x), with e^-x = 2^n (1 + q). Where it is below all but the largest denormals: 0.
 inline vec logistic(vec x) {
   const vec in = clamped(x, -88.0f, 40.0f);  // at 40, 1
-  // n is what is left of a float whose last place is 1, and stands there as a whole number, too.
-  constexpr float kWhole = 0x1.8p23f;
+  using fitted::kWhole;
   const vec shifted = fma(in, splat(-fitted::kLog2E), splat(kWhole)), n = shifted - kWhole;
   const vec power = from_bits((bits(shifted) << 23) + bits(splat(1.0f)));
   const vec r = fma(n, splat(-fitted::kLn2Low), fma(n, splat(-fitted::kLn2High), -in));

@@ -37,8 +37,6 @@ class TileRun {
 
   void load(const Op& op);
   void store(const Op& op);
-  template <Type T>
-  void write_rows(const View& from, char* at, int64_t step) const;
   void extremum(const Op& op, bool greatest);
   // Reduces what `term` makes of N sources by `f`.
   template <int N, class Term, class F>
@@ -165,23 +163,6 @@ void TileRun::load(const Op& op) {
   views_[op.to] = made;
 }
 
-// A tile of a panel has rows of two vectors: whatever is done once a row counts.
-template <Type T>
-void TileRun::write_rows(const View& from, char* at, int64_t step) const {
-  constexpr int64_t size = sizeof(Raw<T>);
-  const int64_t whole = tile_.columns / W;
-  const int rest = tile_.columns % W;
-  for (int r = 0; r < tile_.rows; ++r, at += step) {
-    const float* const row = from.data + r * from.row;
-    for (int64_t i = 0; i < whole; ++i) {
-      store_as(at + i * size, shorten<T>(kernels::load(row + i * W)));
-    }
-    if (rest > 0) {
-      store_partial(at + whole * size, shorten<T>(kernels::load(row + whole * W)), rest);
-    }
-  }
-}
-
 void TileRun::store(const Op& op) {
   if (op.a == direct_) return;  // was computed there
   const Walk& walk = task_.walks_.back();
@@ -189,7 +170,11 @@ void TileRun::store(const Op& op) {
   char* at;
   int64_t step;
   if (!op.narrow && from.column == W && lies_even(walk, tile_, &at, &step)) {
-    by_type(walk.type, [&](auto t) { write_rows<t.value>(from, at, step); });
+    by_type(walk.type, [&](auto t) {
+      for (int r = 0; r < tile_.rows; ++r) {
+        write_as<t.value>(at + r * step, tile_.columns, from.data + r * from.row);
+      }
+    });
     return;
   }
   each_row(walk, tile_, [&](int r, char* data) {

@@ -66,9 +66,10 @@ void by_type(Type type, F&& f) {
   }
 }
 
-// Calls whole(i) for each whole vector of `count` elements, then part(i, rest) for what is left.
+// Calls whole(i) for each whole vector of `count` elements, then part(i, rest) for what is left. A
+// row of a panel's tile is two vectors long: a call for each would cost as much as they do.
 template <class Whole, class Part>
-void in_vectors(int64_t count, Whole&& whole, Part&& part) {
+[[gnu::always_inline]] inline void in_vectors(int64_t count, Whole&& whole, Part&& part) {
   int64_t i = 0;
   for (; i + W <= count; i += W) whole(i);
   if (i < count) part(i, static_cast<int>(count - i));

@@ -31,17 +31,21 @@ int64_t row_of(Range rows, int64_t tile) {
   return rows.first + (rows.last - rows.first) * tile / tiles_of(rows.last - rows.first);
 }
 
+// What a program's registers take.
+int64_t tile_bytes(const TileProgram& program, int64_t rows, int64_t ld) {
+  return static_cast<int64_t>(program.scratch(static_cast<int>(rows), static_cast<int>(ld))) * 4;
+}
+
 // How many tiles a program runs on at once: each of its steps costs something beside its numbers,
 // which counts where the sums are over so little.
 int64_t tiles_at_once(const TileProgram& program, int64_t ld, int64_t summed) {
-  const auto bytes = static_cast<int64_t>(program.scratch(kRows, static_cast<int>(ld))) * 4;
-  return std::clamp<int64_t>(std::min(kTileBytes / bytes, kLongSum / summed), 1, kMostTiles);
+  const int64_t fit = kTileBytes / tile_bytes(program, kRows, ld);
+  return std::clamp<int64_t>(std::min(fit, kLongSum / summed), 1, kMostTiles);
 }
 
-// How many panels it runs on at once where there is one tile of rows: each run costs something.
+// How many panels it runs on at once where there is one tile of rows.
 int64_t panels_at_once(const TileProgram& program, int64_t rows) {
-  const auto bytes = static_cast<int64_t>(program.scratch(static_cast<int>(rows), kPanel)) * 4;
-  return std::clamp<int64_t>(kTileBytes / bytes, 1, kMostTiles);
+  return std::clamp<int64_t>(kTileBytes / tile_bytes(program, rows, kPanel), 1, kMostTiles);
 }
 
 // What is read where a window lies over the padding, for as long as the thread lives.
@@ -176,8 +180,7 @@ void Work::slide(int64_t group, Range panels, const char* packed, const TileProg
     const auto* const here = reinterpret_cast<const float*>(packed + panel * p_.panel_bytes);
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
     const int64_t ld = columns > W ? kPanel : W, most = tiles_at_once(program, ld, taps) * kRows;
-    const size_t floats = program.scratch(static_cast<int>(most), static_cast<int>(ld));
-    auto* const tile = reinterpret_cast<float*>(scratch.tile.get(static_cast<int64_t>(floats) * 4));
+    auto* const tile = reinterpret_cast<float*>(scratch.tile.get(tile_bytes(program, most, ld)));
     for (size_t n = 0; n < strips.size();) {
       const int64_t first = strips[n].row;
       int height = 0;
@@ -209,8 +212,7 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
     const int64_t last = std::min(panel + beside, panels.last), column = panel * kPanel;
     const int64_t columns = std::min(last * kPanel, c_.columns) - column;
     const int64_t ld = (columns + W - 1) / W * W, most = tiles_at_once(program, ld, taps * depth);
-    const size_t floats = program.scratch(static_cast<int>(most * kRows), static_cast<int>(ld));
-    auto* const tile = reinterpret_cast<float*>(memory.get(static_cast<int64_t>(floats) * 4));
+    auto* const tile = reinterpret_cast<float*>(memory.get(tile_bytes(program, most * kRows, ld)));
     for (int64_t t = from; t < to;) {
       const int64_t first = row_of(rows, t), end = std::min(t + most, to);
       const Tile tiles{before + first, static_cast<int>(row_of(rows, end) - first), column,
@@ -244,7 +246,7 @@ void Work::multiply_row(int64_t row, Range panels, const char* packed, const Til
                         const TileTask& task, Arena& memory, const Sources* sources, int64_t taps,
                         int64_t depth) const {
   const RowMultiplies kernels = row_multiplies(p_.pairs);
-  const auto bytes = static_cast<int64_t>(program.scratch(1, kPanel)) * 4;
+  const int64_t bytes = tile_bytes(program, 1, kPanel);
   const int64_t most = std::max<int64_t>(kTileBytes / bytes / kBeside, 1) * kBeside;
   for (int64_t first = panels.first; first < panels.last; first += most) {
     const int64_t count = std::min(most, panels.last - first), ld = count * kPanel;
