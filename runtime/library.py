@@ -57,6 +57,7 @@ NRT = Library("nrt", ("nrt.cc", "nrt_status.cc", "python_api.cc"))
 KERNELS = Library(
     "neuronkernels",
     (
+        "kernels/amx.cc",
         "kernels/chain.cc",
         "kernels/contract.cc",
         "kernels/ffi.cc",

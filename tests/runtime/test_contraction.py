@@ -73,6 +73,9 @@ DOTS = [
     (13, 128, 100),
     (49, 5, 31),
     (100, 200, 64),
+    (33, 74, 48),  # a depth whose pairs have no divisors
+    (70, 148, 31),
+    (17, 720, 16),
 ]
 
 
@@ -122,6 +125,22 @@ def test_a_row_has_the_same_bits_alone(dtype, columns):
     many, (x, w, b) = fused(text.format(dtype, 12, columns), weight=None)
     one, _ = fused(text.format(dtype, 1, columns), weight=None)
     np.testing.assert_array_equal(native(one, [x[:1], w, b]), native(many, [x, w, b])[:1])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("depth", [44, 74, 148, 768])
+def test_rows_have_the_same_bits_among_any_others(dtype, depth):
+    """However they are divided into tiles."""
+    text = """
+        x = {0}[{1},{2}] parameter(0)
+        w = {0}[{2},40] parameter(1)
+        ROOT d = f32[{1},40] dot(x, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+    """
+    many, (x, w) = fused(text.format(dtype, 49, depth), weight=None)
+    made = native(many, [x, w])
+    for rows in (2, 12, 13, 17, 33, 48):
+        some, _ = fused(text.format(dtype, rows, depth), weight=None)
+        np.testing.assert_array_equal(native(some, [x[:rows], w]), made[:rows])
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
@@ -268,6 +287,12 @@ IMAGES = [
     (3, 70, 28, 16, 16, 3, 2, 1, 0, 16),
     (1, 9, 20, 16, 16, 3, 3, 1, 1, 16),
     (1, 12, 20, 16, 16, 3, 2, 2, 2, 16),
+    (2, 7, 7, 64, 70, 3, 1, 1, 1, 1),  # lines of less than a tile of a matrix unit, and of more
+    (1, 40, 35, 24, 16, 3, 1, 1, 1, 1),
+    (1, 41, 37, 88, 40, 3, 2, 1, 1, 1),
+    (1, 30, 33, 148, 24, 1, 1, 1, 0, 1),
+    (1, 40, 1, 16, 24, 3, 1, 1, 1, 1),  # windows that fill the last dimension
+    (1, 26, 26, 16, 20, 3, 1, 1, 0, 1),  # no padding
 ]
 
 

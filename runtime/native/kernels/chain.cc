@@ -95,7 +95,8 @@ void chain(const Link& first, const Between& between, const Link& second, const 
   static thread_local Arena made_packed, read_packed;
   Work makes(first.c, first.left, first.right), reads(second.c, nullptr, second.right);
   const int64_t groups = first.c.group_count(), wanted = 4 * (threads.helpers + 1);
-  const int64_t tiles = (first.c.row_count() + kRows - 1) / kRows;
+  const int64_t tall = makes.packing().tile_rows;
+  const int64_t tiles = (first.c.row_count() + tall - 1) / tall;
   const int64_t blocks = std::min(tiles, (wanted + groups - 1) / groups);
   if (blocks > 1) {  // otherwise each group is one thread's, which packs for itself
     if (!first.c.packed) makes.pack_all(threads, made_packed);
@@ -105,13 +106,13 @@ void chain(const Link& first, const Between& between, const Link& second, const 
   const Chain chain{first, between, second, makes, reads, last};
   const int64_t row_bytes =
       first.c.columns * (bytes_of(first.program.stored()) + bytes_of(between.program.stored()));
-  const int64_t height = std::max<int64_t>(kRowBytes / row_bytes / kRows, 1) * kRows;
+  const int64_t height = std::max<int64_t>(kRowBytes / row_bytes / tall, 1) * tall;
   parallel_for(threads, groups * blocks, [&](int64_t chunk) {
     static thread_local Scratch scratch[2];
     const int64_t group = chunk / blocks;
     const char* made = makes.panels(group, {0, makes.packing().panels}, scratch[0]);
     const char* read = reads.panels(group, {0, reads.packing().panels}, scratch[1]);
-    const Range rows = rows_of(first.c, chunk % blocks, blocks);
+    const Range rows = makes.rows_of(chunk % blocks, blocks);
     for (int64_t row = rows.first; row < rows.last; row += height) {
       chain.run(group, {row, std::min(row + height, rows.last)}, made, read, scratch);
     }

@@ -83,7 +83,7 @@ void contract(const Contraction& c, const Threads& given, const void* left, cons
     const int64_t group = chunk / blocks, block = chunk % blocks;
     const int64_t n = block / division.row_blocks;
     const Range range{panels * n / division.panel_blocks, panels * (n + 1) / division.panel_blocks};
-    const Range rows = rows_of(c, block % division.row_blocks, division.row_blocks);
+    const Range rows = work.rows_of(block % division.row_blocks, division.row_blocks);
     work.run(group, rows, range, work.panels(group, range, scratch), program, task, scratch);
   });
 }

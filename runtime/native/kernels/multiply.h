@@ -9,9 +9,6 @@
 
 namespace neuron::kernels {
 
-// Rows of a tile: as many accumulators as the registers hold beside a panel's row and a broadcast.
-constexpr int kRows = W == 16 ? 12 : 6;
-
 // For each tap, the rows of a tile: where their elements along the depth lie.
 using Sources = const char*;
 

@@ -101,8 +101,9 @@ void write_columns(const uint32_t* from, int64_t units, int columns, uint32_t* t
 // units of four bytes it is [depth][columns] either way, an element or a pair.
 void pack_tap(const Contraction& c, const Packing& p, const void* right, int64_t start,
               int64_t columns, char* to) {
-  const int64_t units = p.depth * p.element / 4;
-  if (columns < kPanel) std::memset(to, 0, units * kPanel * 4);
+  const int64_t units = p.depth * p.element / 4, used = p.pairs ? (c.depth + 1) / 2 : units;
+  const int64_t written = columns < kPanel ? 0 : used;  // what is not, is zero
+  std::memset(to + written * kPanel * 4, 0, (units - written) * kPanel * 4);
   if (c.right_column_stride == 1) {
     if (c.right_type == Type::f32) {
       return pack_rows(c, p, static_cast<const float*>(right) + start, columns, to);
@@ -117,7 +118,7 @@ void pack_tap(const Contraction& c, const Packing& p, const void* right, int64_t
       const int64_t from = start + (n + i) * c.right_column_stride;
       uint32_t* const column = held + i * units;
       if (p.pairs) {
-        column[units - 1] = 0;  // of an odd depth the last has no second
+        std::fill(column + used - 1, column + units, 0);  // an odd depth's last has no second
         read_depth(c, right, from, reinterpret_cast<uint16_t*>(column));
       } else {
         read_depth(c, right, from, reinterpret_cast<float*>(column));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "amx.h"
 #include "contract.h"
 #include "scratch.h"
 #include "vector.h"
@@ -17,21 +18,34 @@ constexpr bool kPairs = true;  // bf16 is multiplied in pairs along the depth
 constexpr bool kPairs = false;  // bf16 is multiplied as f32, to which it converts exactly
 #endif
 
+// Rows of a tile: as many accumulators as the registers hold beside a panel's row and a broadcast.
+constexpr int kRows = W == 16 ? 12 : 6;
+
 struct Packing {
   bool pairs;
+  bool amx;           // the products are the matrix unit's
+  int64_t tile_rows;  // at most
   int64_t element;  // bytes
-  int64_t depth;    // of a tap, in elements, even for pairs
+  int64_t depth;    // of a tap, in elements; with pairs, zeros may be the last
   int64_t panels;
   int64_t panel_bytes;  // of all taps
   int64_t group_bytes;
 
   explicit Packing(const Contraction& c)
       : pairs(c.narrow && kPairs && !c.each),
+        amx(pairs && has_amx()),
+        tile_rows(amx ? kAmxRows : kRows),
         element(pairs ? 2 : 4),
-        depth(pairs ? (c.depth + 1) / 2 * 2 : c.depth),
+        depth(pairs ? pairs_of(c.depth) * 2 : c.depth),
         panels((c.columns + kPanel - 1) / kPanel),
         panel_bytes(c.tap_count() * depth * kPanel * element),
         group_bytes(panels * panel_bytes) {}
+
+  // How many pairs a depth takes.
+  static int64_t pairs_of(int64_t depth) {
+    const int64_t pairs = (depth + 1) / 2;
+    return has_amx() ? padded_pairs(pairs) : pairs;
+  }
 };
 
 // Where the elements of a group begin in the operand that steps by `stride` from group to group.

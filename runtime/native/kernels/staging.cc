@@ -114,7 +114,10 @@ Contraction Staging::reading(int64_t* depth) const {
     made.left_start -= box_.first[d] * made.rows[d].stride;
   }
   *depth = depth_;
-  while (!c_.each && !made.taps.empty() && made.taps.back().stride == *depth) {
+  // What the taps of a second window step by depends on the box, and so would the order of sums.
+  bool window = c_.each;
+  while (!window && !made.taps.empty() && made.taps.back().stride == *depth) {
+    window = made.taps.back().row >= 0;
     *depth *= made.taps.back().size;
     made.taps.pop_back();
   }

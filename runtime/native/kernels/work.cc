@@ -24,12 +24,7 @@ constexpr int64_t kLongSum = 512;
 // A depth of so few elements is better read together with that of the next taps.
 constexpr int64_t kShallow = 8;
 
-int64_t tiles_of(int64_t rows) { return (rows + kRows - 1) / kRows; }
-
-// Tiles of nearly the same height, so that none is left with a single row.
-int64_t row_of(Range rows, int64_t tile) {
-  return rows.first + (rows.last - rows.first) * tile / tiles_of(rows.last - rows.first);
-}
+int64_t tiles_of(int64_t rows, int64_t tall) { return (rows + tall - 1) / tall; }
 
 // What a program's registers take.
 int64_t tile_bytes(const TileProgram& program, int64_t rows, int64_t ld) {
@@ -38,8 +33,8 @@ int64_t tile_bytes(const TileProgram& program, int64_t rows, int64_t ld) {
 
 // How many tiles a program runs on at once: each of its steps costs something beside its numbers,
 // which counts where the sums are over so little.
-int64_t tiles_at_once(const TileProgram& program, int64_t ld, int64_t summed) {
-  const int64_t fit = kTileBytes / tile_bytes(program, kRows, ld);
+int64_t tiles_at_once(const TileProgram& program, int64_t tall, int64_t ld, int64_t summed) {
+  const int64_t fit = kTileBytes / tile_bytes(program, tall, ld);
   return std::clamp<int64_t>(std::min(fit, kLongSum / summed), 1, kMostTiles);
 }
 
@@ -55,6 +50,49 @@ const char* zeros(int64_t bytes) {
   return memory.data();
 }
 
+// Whether no tap lies outside of the operand.
+bool fills(const Contraction& c) {
+  return std::all_of(c.taps.begin(), c.taps.end(), [&](const TapDimension& tap) {
+    const int64_t moved = tap.row < 0 ? 0 : (c.rows[tap.row].size - 1) * tap.step;
+    return tap.low <= 0 && moved + (tap.size - 1) * tap.dilation - tap.low < tap.limit;
+  });
+}
+
+// Tiles of rows wherever they lie, and what makes their sums.
+class PointedTiles {
+ public:
+  // Of the rows from `first` on, whose sources are found; `depth` is that of a tap, in units.
+  PointedTiles(const Contraction& c, Range rows, const Sources* sources, int64_t taps,
+               int64_t depth, bool pairs)
+      : rows_(rows),
+        sources_(sources),
+        taps_(taps),
+        depth_(depth),
+        wide_(multiplies(c, pairs, true)),
+        thin_(multiplies(c, pairs, false)) {}
+
+  int64_t count() const { return tiles_of(rows_.last - rows_.first, kRows); }
+  // Tiles of nearly the same height, so that none is left with a single row.
+  int64_t row(int64_t tile) const {
+    return rows_.first + (rows_.last - rows_.first) * tile / count();
+  }
+  int64_t steps() const { return taps_ * depth_; }
+  const Sources* sources(int64_t tile) const { return sources_ + tile * taps_ * kRows; }
+
+  void multiply(int64_t tile, const char* panel, int64_t column, int64_t width, float* out,
+                int64_t ld) const {
+    const Multiplies& kernels = width > W ? wide_ : thin_;
+    kernels.of[row(tile + 1) - row(tile) - 1](
+        Block{taps_, depth_, sources(tile), panel, column, width, out, ld});
+  }
+
+ private:
+  const Range rows_;
+  const Sources* const sources_;
+  const int64_t taps_, depth_;
+  const Multiplies wide_, thin_;
+};
+
 }  // namespace
 
 Division::Division(const Contraction& c, const Packing& p, int64_t threads) {
@@ -63,7 +101,7 @@ Division::Division(const Contraction& c, const Packing& p, int64_t threads) {
   const int64_t left = c.row_count() * c.tap_count() * p.depth * p.element;
   // Enough chunks that a thread that comes late still gets its share.
   const int64_t wanted = threads == 1 ? 1 : (4 * threads + groups - 1) / groups;
-  const int64_t tiles = tiles_of(c.row_count());
+  const int64_t tiles = tiles_of(c.row_count(), p.tile_rows);
   row_blocks = panel_blocks = 1;
   if (right > kCache && left > kCache) row_blocks = (left + kCache - 1) / kCache;
   if (right > kCache || tiles < wanted) {
@@ -78,9 +116,9 @@ Division::Division(const Contraction& c, const Packing& p, int64_t threads) {
   row_blocks = std::min(row_blocks, tiles);
 }
 
-Range rows_of(const Contraction& c, int64_t part, int64_t parts) {
-  const int64_t rows = c.row_count(), tiles = tiles_of(rows);
-  const auto edge = [&](int64_t n) { return std::min(rows, tiles * n / parts * kRows); };
+Range Work::rows_of(int64_t part, int64_t parts) const {
+  const int64_t rows = c_.row_count(), tiles = tiles_of(rows, p_.tile_rows);
+  const auto edge = [&](int64_t n) { return std::min(rows, tiles * n / parts * p_.tile_rows); };
   return {edge(part), edge(part + 1)};
 }
 
@@ -89,14 +127,13 @@ Work::Work(const Contraction& c, const void* left, const void* right)
       p_(c),
       left_(left),
       right_(right),
-      wide_(multiplies(c, p_.pairs, true)),
-      thin_(multiplies(c, p_.pairs, false)),
       packed_(c.packed ? static_cast<const char*>(right) : nullptr) {}
 
 bool Work::lies_ready() const {
   if (c_.each) return c_.left_type == Type::bf16 || !c_.narrow;
-  const bool same = p_.pairs ? c_.left_type == Type::bf16 && c_.depth % 2 == 0
+  const bool same = p_.pairs ? c_.left_type == Type::bf16 && c_.depth == p_.depth
                              : c_.left_type == Type::f32 && !c_.narrow;
+  if (p_.amx && !fills(c_)) return false;
   return same && c_.left_depth_stride == 1 && (c_.taps.empty() || c_.depth >= kShallow);
 }
 
@@ -160,15 +197,29 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
     scratch.strips.locate(from, at + start * element, element, padding, rows.first, rows.last);
     return slide(group, panels, packed, program, task, scratch, padding);
   }
-  const int64_t count = tiles_of(rows.last - rows.first), taps = from.tap_count();
+  const auto run_tiles = [&](auto&& tiles) {
+    multiply(group, rows, panels, packed, program, task, scratch.tile, tiles);
+  };
+#if NEURON_AMX
+  if (p_.amx) {
+    return run_tiles(AmxTiles(from, at + start * element, depth / 2, rows.first, rows.last,
+                              scratch.amx));
+  }
+#endif
+  const int64_t count = tiles_of(rows.last - rows.first, kRows), taps = from.tap_count();
   auto* const sources =
       reinterpret_cast<Sources*>(scratch.sources.get(count * taps * kRows * sizeof(Sources)));
+  const PointedTiles tiles(c_, rows, sources, taps, depth * p_.element / 4, p_.pairs);
   Rows found(from, at, element, staged ? nullptr : padding, start, rows.first);
   for (int64_t t = 0; t < count; ++t) {
-    found.locate(row_of(rows, t + 1) - row_of(rows, t), sources + t * taps * kRows);
+    found.locate(tiles.row(t + 1) - tiles.row(t), sources + t * taps * kRows);
   }
-  multiply(group, rows, panels, packed, program, task, scratch.tile, sources, taps,
-           depth * p_.element / 4);
+  // From memory one stream comes fastest; what a cache still keeps waits for sums alone.
+  if (rows.last - rows.first == 1 && !c_.each && p_.group_bytes <= kLastCache) {
+    return multiply_row(group * c_.row_count() + rows.first, panels, packed, program, task,
+                        scratch.tile, sources, taps, depth * p_.element / 4);
+  }
+  run_tiles(tiles);
 }
 
 void Work::slide(int64_t group, Range panels, const char* packed, const TileProgram& program,
@@ -179,7 +230,7 @@ void Work::slide(int64_t group, Range panels, const char* packed, const TileProg
   for (int64_t panel = panels.first; panel < panels.last; ++panel) {
     const auto* const here = reinterpret_cast<const float*>(packed + panel * p_.panel_bytes);
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
-    const int64_t ld = columns > W ? kPanel : W, most = tiles_at_once(program, ld, taps) * kRows;
+    const int64_t ld = columns > W ? kPanel : W, most = tiles_at_once(program, kRows, ld, taps) * kRows;
     auto* const tile = reinterpret_cast<float*>(scratch.tile.get(tile_bytes(program, most, ld)));
     for (size_t n = 0; n < strips.size();) {
       const int64_t first = strips[n].row;
@@ -196,48 +247,44 @@ void Work::slide(int64_t group, Range panels, const char* packed, const TileProg
   }
 }
 
+template <class Tiles>
 void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                     const TileProgram& program, const TileTask& task, Arena& memory,
-                    const Sources* sources, int64_t taps, int64_t depth) const {
-  const int64_t count = tiles_of(rows.last - rows.first), before = group * c_.row_count();
-  // From memory one stream comes fastest; what a cache still keeps waits for sums alone.
-  if (rows.last - rows.first == 1 && !c_.each && p_.group_bytes <= kLastCache) {
-    return multiply_row(before + rows.first, panels, packed, program, task, memory, sources, taps,
-                        depth);
-  }
+                    Tiles&& tiles) const {
+  const int64_t count = tiles.count(), tall = p_.tile_rows, before = group * c_.row_count();
   const bool streams = p_.group_bytes > kCache;
   const int64_t beside =
       count == 1 && !c_.each ? panels_at_once(program, rows.last - rows.first) : 1;
   const auto run = [&](int64_t panel, int64_t from, int64_t to) {
     const int64_t last = std::min(panel + beside, panels.last), column = panel * kPanel;
     const int64_t columns = std::min(last * kPanel, c_.columns) - column;
-    const int64_t ld = (columns + W - 1) / W * W, most = tiles_at_once(program, ld, taps * depth);
-    auto* const tile = reinterpret_cast<float*>(memory.get(tile_bytes(program, most * kRows, ld)));
+    const int64_t ld = (columns + W - 1) / W * W;
+    const int64_t most = tiles_at_once(program, tall, ld, tiles.steps());
+    // The row before the first may be written, too.
+    auto* const tile = ld + reinterpret_cast<float*>(
+                                memory.get(tile_bytes(program, most * tall, ld) + ld * 4));
     for (int64_t t = from; t < to;) {
-      const int64_t first = row_of(rows, t), end = std::min(t + most, to);
-      const Tile tiles{before + first, static_cast<int>(row_of(rows, end) - first), column,
-                       static_cast<int>(columns), static_cast<int>(ld)};
-      task.fetch(tiles);
+      const int64_t first = tiles.row(t), end = std::min(t + most, to);
+      const Tile made{before + first, static_cast<int>(tiles.row(end) - first), column,
+                      static_cast<int>(columns), static_cast<int>(ld)};
+      task.fetch(made);
       for (; t < end; ++t) {
-        const int64_t row = row_of(rows, t), height = row_of(rows, t + 1) - row;
         for (int64_t n = panel; n < last; ++n) {
           const int64_t at = n * kPanel, width = std::min(kPanel, c_.columns - at);
-          const Multiplies& kernels = width > W ? wide_ : thin_;
-          kernels.of[height - 1](Block{taps, depth, sources + t * taps * kRows,
-                                       packed + n * p_.panel_bytes, at, width,
-                                       tile + (row - first) * ld + at - column, ld});
+          tiles.multiply(t, packed + n * p_.panel_bytes, at, width,
+                         tile + (tiles.row(t) - first) * ld + at - column, ld);
         }
       }
-      task.run(tiles, tile);
+      task.run(made, tile);
     }
   };
   // Where the panels stay in the cache and what the program sees does not, they are read again for
   // each tile of rows, which then reads and writes whole rows.
   const bool by_rows = task.fetches() && !streams;
-  const int64_t tall = by_rows ? tiles_at_once(program, kPanel, taps * depth) : count;
-  for (int64_t t = 0; t < count; t += tall) {
+  const int64_t at_once = by_rows ? tiles_at_once(program, tall, kPanel, tiles.steps()) : count;
+  for (int64_t t = 0; t < count; t += at_once) {
     for (int64_t n = panels.first; n < panels.last; n += beside) {
-      run(n, t, std::min(t + tall, count));
+      run(n, t, std::min(t + at_once, count));
     }
   }
 }

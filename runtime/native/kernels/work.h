@@ -25,13 +25,13 @@ struct Range {
   int64_t first, last;
 };
 
-// The n-th of so many parts of a group's rows, in whole tiles.
-Range rows_of(const Contraction& c, int64_t part, int64_t parts);
-
 // What a thread keeps of one contraction from chunk to chunk.
 struct Scratch {
   Arena sources, staged, packed, tile;
   Strips strips;
+#if NEURON_AMX
+  AmxTiles::Memory amx;
+#endif
 };
 
 class Work {
@@ -39,6 +39,8 @@ class Work {
   Work(const Contraction& c, const void* left, const void* right);
 
   const Packing& packing() const { return p_; }
+  // The n-th of so many parts of a group's rows, in whole tiles.
+  Range rows_of(int64_t part, int64_t parts) const;
   // Whether the products can take the first operand from where it lies.
   bool lies_ready() const;
 
@@ -54,9 +56,10 @@ class Work {
            const TileTask& task, Scratch& scratch, const void* left = nullptr) const;
 
  private:
+  template <class Tiles>
   void multiply(int64_t group, Range rows, Range panels, const char* packed,
                 const TileProgram& program, const TileTask& task, Arena& memory,
-                const Sources* sources, int64_t taps, int64_t depth) const;
+                Tiles&& tiles) const;
   void multiply_row(int64_t row, Range panels, const char* packed, const TileProgram& program,
                     const TileTask& task, Arena& memory, const Sources* sources, int64_t taps,
                     int64_t depth) const;
@@ -67,7 +70,6 @@ class Work {
   const Packing p_;
   const void* const left_;
   const void* const right_;
-  const Multiplies wide_, thin_;
   const char* staged_ = nullptr;  // the whole first operand
   const char* packed_ = nullptr;  // the whole second one
 };
