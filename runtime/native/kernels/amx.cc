@@ -47,6 +47,10 @@ int64_t padded_pairs(int64_t pairs) {
 #if NEURON_AMX
 namespace {
 
+constexpr int64_t kLine = kPanel * 4;  // bytes of a pair of a panel's rows
+// How far ahead of what it reads a tile that is alone fetches its panel and the next.
+constexpr int64_t kFetch = 8192;
+
 // As the instruction that sets the unit reads it.
 struct alignas(64) Shapes {
   uint8_t palette = 1, start = 0, reserved[14] = {};
@@ -60,6 +64,8 @@ struct AmxBlock {
   int64_t taps, parts, pairs;
   const Stretch* stretches;
   const char* panel;
+  const char* fetched;  // so many lines of it for each part of the depth
+  int64_t lines;
   float* out[2];  // where the sums of each stretch begin
   int64_t ld;
 };
@@ -72,8 +78,7 @@ void multiply_tiles(const AmxBlock& t) {
   if constexpr (Stretches > 1) _tile_zero(2);
   if constexpr (Stretches > 1 && Vectors > 1) _tile_zero(3);
   const Stretch &upper = t.stretches[0], &lower = t.stretches[Stretches - 1];
-  constexpr int64_t kLine = kPanel * 4;
-  const char* panel = t.panel;
+  const char *panel = t.panel, *fetched = t.fetched;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const char *above = upper.data + t.ahead[tap], *below = lower.data + t.ahead[tap];
     for (int64_t part = 0; part < t.parts; ++part) {
@@ -89,6 +94,7 @@ void multiply_tiles(const AmxBlock& t) {
         _tile_dpbf16ps(2, 5, 6);
         if constexpr (Vectors > 1) _tile_dpbf16ps(3, 5, 7);
       }
+      for (int64_t n = 0; n < t.lines; ++n, fetched += 64) __builtin_prefetch(fetched, 0, 2);
       above += t.pairs * 4;
       below += t.pairs * 4;
       panel += t.pairs * kLine;
@@ -182,15 +188,20 @@ void AmxTiles::configure(int first, int second) {
   heights_[1] = second;
 }
 
-void AmxTiles::multiply(int64_t tile, const char* panel, int64_t, int64_t width, float* out,
-                        int64_t ld) {
+void AmxTiles::multiply(int64_t tile, const Panel& panel, float* out, int64_t ld) {
   const Stretch* const from = stretches_.data() + 2 * tile;
   const bool two = 2 * tile + 1 < static_cast<int64_t>(stretches_.size());
   const auto at = [&](const Stretch& s) { return out + (s.row - row(tile)) * ld; };
   configure(from[0].height, two ? from[1].height : 0);
+  // A tile alone fetches what it will read itself, of several each a part of the next panel.
+  const int64_t bytes = pairs_ * kLine, share = (bytes + panel.parts - 1) / panel.parts;
+  const int64_t lines = panel.next != nullptr ? (share + 63) / 64 : 0;
+  const char* const fetched =
+      panel.parts == 1 ? panel.data + kFetch : panel.next + panel.part * lines * 64 * steps();
   const AmxBlock block{ahead_.data(), static_cast<int64_t>(ahead_.size()), parts_, pairs_, from,
-                       panel, {at(from[0]), two ? at(from[1]) : nullptr}, ld};
-  if (width > W) return two ? multiply_tiles<2, 2>(block) : multiply_tiles<1, 2>(block);
+                       panel.data, fetched, lines,
+                       {at(from[0]), two ? at(from[1]) : nullptr}, ld};
+  if (panel.width > W) return two ? multiply_tiles<2, 2>(block) : multiply_tiles<1, 2>(block);
   return two ? multiply_tiles<2, 1>(block) : multiply_tiles<1, 1>(block);
 }
 

@@ -16,6 +16,8 @@
 
 namespace neuron::kernels {
 
+struct Panel;
+
 // Whether the processor has the unit and the system lets this process use it; asked once.
 bool has_amx();
 
@@ -62,8 +64,7 @@ class AmxTiles {
   int64_t steps() const;  // of the depth and all taps, that a sum takes
   // The sums of a tile and a panel, of which `width` columns count, in rows of `ld` floats. The row
   // before `out` is written, too, where the tile before has that row: with the same.
-  void multiply(int64_t tile, const char* panel, int64_t column, int64_t width, float* out,
-                int64_t ld);
+  void multiply(int64_t tile, const Panel& panel, float* out, int64_t ld);
 
  private:
   void configure(int first, int second);

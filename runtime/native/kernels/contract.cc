@@ -77,14 +77,20 @@ void contract(const Contraction& c, const Threads& given, const void* left, cons
   }
   if (!c.packed && division.row_blocks > 1) work.pack_all(threads, packed);
   const int64_t blocks = division.row_blocks * division.panel_blocks;
-  const int64_t panels = work.packing().panels;
-  parallel_for(threads, c.group_count() * blocks, [&](int64_t chunk) {
+  const int64_t chunks = c.group_count() * blocks, panels = work.packing().panels;
+  const auto first_panel = [&](int64_t block) {  // one past the last is the end
+    return panels * (block / division.row_blocks) / division.panel_blocks;
+  };
+  parallel_for(threads, chunks, [&](int64_t chunk) {
     static thread_local Scratch scratch;
     const int64_t group = chunk / blocks, block = chunk % blocks;
-    const int64_t n = block / division.row_blocks;
-    const Range range{panels * n / division.panel_blocks, panels * (n + 1) / division.panel_blocks};
+    const Range range{first_panel(block), first_panel(block + division.row_blocks)};
     const Range rows = work.rows_of(block % division.row_blocks, division.row_blocks);
-    work.run(group, rows, range, work.panels(group, range, scratch), program, task, scratch);
+    const int64_t next = chunk + threads.helpers + 1;  // if all take turns
+    const char* const after =
+        next < chunks ? work.ready(next / blocks, first_panel(next % blocks)) : nullptr;
+    work.run(group, rows, range, work.panels(group, range, scratch), program, task, scratch,
+             nullptr, after);
   });
 }
 

@@ -21,7 +21,11 @@ struct Block {
   int64_t column, columns;
   float* out;
   int64_t ld;  // floats from one row of `out` to the next
+  const char* fetched;  // the end of kFetched bytes for each unit of the sum, asked for meanwhile
 };
+
+// A quarter of what is read of a panel.
+constexpr int64_t kFetched = kPanel;
 
 #if defined(__AVX512BF16__)
 inline __m512 products(__m512 sum, __m512i pair, __m512i panel) {
@@ -37,7 +41,7 @@ constexpr int64_t kFetchTile = 4096;
 template <int Rows, int Vectors, bool Pairs>
 void multiply(const Block& t) {
   const Sources* rows = t.rows;
-  const char* panel = t.panel;
+  const char *panel = t.panel, *fetched = t.fetched - (t.taps - 1) * t.depth * kFetched;
   const int64_t bytes = t.depth * 4;
   vec sum[Rows][Vectors];
 #pragma GCC unroll 12
@@ -45,7 +49,7 @@ void multiply(const Block& t) {
 #pragma GCC unroll 2
     for (int v = 0; v < Vectors; ++v) sum[r][v] = vec{};
   }
-  for (int64_t tap = 0; tap < t.taps; ++tap, rows += kRows) {
+  for (int64_t tap = 0; tap < t.taps; ++tap, rows += kRows, fetched += t.depth * kFetched) {
     const char* row[Rows];
     for (int r = 0; r < Rows; ++r) row[r] = rows[r] + bytes;
     // The rows leave no register to spare: k counts up to zero, and what is fetched has no pointer.
@@ -53,6 +57,7 @@ void multiply(const Block& t) {
       for (int64_t line = 0; line < kPanel * 4; line += 64) {
         __builtin_prefetch(panel + kFetchTile + line, 0, 3);
       }
+      __builtin_prefetch(fetched + k * (kFetched / 4), 0, 2);
 #if defined(__AVX512BF16__)
       if constexpr (Pairs) {
         __m512i columns[Vectors];

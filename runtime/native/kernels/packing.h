@@ -48,6 +48,14 @@ struct Packing {
   }
 };
 
+// A panel that tiles are multiplied with one after another.
+struct Panel {
+  const char* data;
+  int64_t column, width;
+  const char* next;     // the one after it, to be fetched from memory meanwhile; or null
+  int64_t part, parts;  // the how many-th tile this is
+};
+
 // Where the elements of a group begin in the operand that steps by `stride` from group to group.
 int64_t start_of(const Contraction& c, int64_t group, int64_t start,
                  int64_t GroupDimension::*stride);

@@ -1,5 +1,7 @@
 #include "work.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -12,8 +14,14 @@
 namespace neuron::kernels {
 namespace {
 
-// What a core's second-level cache keeps beside the stream that is read only once.
-constexpr int64_t kCache = 512 * 1024;
+// What a core's second-level cache keeps beside the stream that is read only once: half of it.
+const int64_t kCache = [] {
+  int64_t size = 0;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  size = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+  return std::max<int64_t>(size, 1024 * 1024) / 2;  // it may not be told
+}();
 // Weights that the last cache may still keep when they are read again.
 constexpr int64_t kLastCache = 4 * 1024 * 1024;
 // What a program's registers may take of a first-level cache while it runs on several tiles.
@@ -79,11 +87,13 @@ class PointedTiles {
   int64_t steps() const { return taps_ * depth_; }
   const Sources* sources(int64_t tile) const { return sources_ + tile * taps_ * kRows; }
 
-  void multiply(int64_t tile, const char* panel, int64_t column, int64_t width, float* out,
-                int64_t ld) const {
-    const Multiplies& kernels = width > W ? wide_ : thin_;
+  void multiply(int64_t tile, const Panel& p, float* out, int64_t ld) const {
+    const Multiplies& kernels = p.width > W ? wide_ : thin_;
+    // A few tiles see to all of the next panel.
+    const int64_t part = std::min(p.part + 1, kPanel * 4 / kFetched);
+    const char* const fetched = (p.next ? p.next : p.data) + part * taps_ * depth_ * kFetched;
     kernels.of[row(tile + 1) - row(tile) - 1](
-        Block{taps_, depth_, sources(tile), panel, column, width, out, ld});
+        Block{taps_, depth_, sources(tile), p.data, p.column, p.width, out, ld, fetched});
   }
 
  private:
@@ -172,7 +182,7 @@ const char* Work::panels(int64_t group, Range panels, Scratch& scratch) const {
 
 void Work::run(int64_t group, Range rows, Range panels, const char* packed,
                const TileProgram& program, const TileTask& task, Scratch& scratch,
-               const void* left) const {
+               const void* left, const char* after) const {
   const char* at = static_cast<const char*>(left != nullptr ? left : left_);
   const char* const padding = zeros(c_.each ? c_.columns * 4 : p_.depth * p_.element);
   std::optional<Contraction> staged;  // how a copy is read, in which padding lies already
@@ -198,7 +208,7 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
     return slide(group, panels, packed, program, task, scratch, padding);
   }
   const auto run_tiles = [&](auto&& tiles) {
-    multiply(group, rows, panels, packed, program, task, scratch.tile, tiles);
+    multiply(group, rows, panels, packed, program, task, scratch.tile, tiles, after);
   };
 #if NEURON_AMX
   if (p_.amx) {
@@ -250,7 +260,7 @@ void Work::slide(int64_t group, Range panels, const char* packed, const TileProg
 template <class Tiles>
 void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                     const TileProgram& program, const TileTask& task, Arena& memory,
-                    Tiles&& tiles) const {
+                    Tiles&& tiles, const char* after) const {
   const int64_t count = tiles.count(), tall = p_.tile_rows, before = group * c_.row_count();
   const bool streams = p_.group_bytes > kCache;
   const int64_t beside =
@@ -270,8 +280,10 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
       task.fetch(made);
       for (; t < end; ++t) {
         for (int64_t n = panel; n < last; ++n) {
+          const char* const data = packed + n * p_.panel_bytes;
           const int64_t at = n * kPanel, width = std::min(kPanel, c_.columns - at);
-          tiles.multiply(t, packed + n * p_.panel_bytes, at, width,
+          const char* const next = n + 1 < panels.last ? data + p_.panel_bytes : after;
+          tiles.multiply(t, {data, at, width, streams ? next : nullptr, t - from, to - from},
                          tile + (tiles.row(t) - first) * ld + at - column, ld);
         }
       }
@@ -302,7 +314,8 @@ void Work::multiply_row(int64_t row, Range panels, const char* packed, const Til
     for (int64_t n = 0; n < count; n += kBeside) {
       const int64_t beside = std::min<int64_t>(kBeside, count - n);
       kernels.of[beside - 1](Block{taps, depth, sources, packed + (first + n) * p_.panel_bytes,
-                                   column + n * kPanel, beside * kPanel, tile + n * kPanel, ld});
+                                   column + n * kPanel, beside * kPanel, tile + n * kPanel, ld,
+                                   nullptr});
     }
     task.run({row, 1, column, static_cast<int>(columns), static_cast<int>(ld)}, tile);
   }

@@ -50,16 +50,22 @@ class Work {
 
   // The panels of a group; where they are not ready, those of a range are packed in the scratch.
   const char* panels(int64_t group, Range panels, Scratch& scratch) const;
+  // Where a panel lies that is ready; null if it is not.
+  const char* ready(int64_t group, int64_t panel) const {
+    return packed_ ? packed_ + group * p_.group_bytes + panel * p_.panel_bytes : nullptr;
+  }
   // The tiles of a range of rows and panels of one group. The first operand is that of the call,
-  // or `left`, of which no more need be there than these rows read.
+  // or `left`, of which no more need be there than these rows read. `after` is the panel that the
+  // thread is likely to read next.
   void run(int64_t group, Range rows, Range panels, const char* packed, const TileProgram& program,
-           const TileTask& task, Scratch& scratch, const void* left = nullptr) const;
+           const TileTask& task, Scratch& scratch, const void* left = nullptr,
+           const char* after = nullptr) const;
 
  private:
   template <class Tiles>
   void multiply(int64_t group, Range rows, Range panels, const char* packed,
                 const TileProgram& program, const TileTask& task, Arena& memory,
-                Tiles&& tiles) const;
+                Tiles&& tiles, const char* after) const;
   void multiply_row(int64_t row, Range panels, const char* packed, const TileProgram& program,
                     const TileTask& task, Arena& memory, const Sources* sources, int64_t taps,
                     int64_t depth) const;
