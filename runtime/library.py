@@ -62,6 +62,7 @@ KERNELS = Library(
         "kernels/contract.cc",
         "kernels/ffi.cc",
         "kernels/packing.cc",
+        "kernels/parallel.cc",
         "kernels/rows.cc",
         "kernels/slide.cc",
         "kernels/staging.cc",

@@ -9,6 +9,12 @@ from collections.abc import Mapping
 
 from runtime.units.unit import Unit
 
+# The rows that a thread takes at once, and how many such parts there must be: with fewer, threads
+# would have nothing to do, which costs more than rows that leave the cache.
+PART = 32
+FEWEST_PARTS = 4
+SMALL = 1 << 20  # products that are one thread's in any case
+
 
 def chained(units: Mapping[int, Unit], readers: Mapping[int, int]) -> dict[int, Unit]:
     """The units by their result, each three that follow each other made one.
@@ -41,13 +47,17 @@ def _chain(second: Unit, units: Mapping[int, Unit], readers: Mapping[int, int]) 
 def _fits(first: Unit, between: Unit, second: Unit) -> bool:
     """Whether rows go from one to the next as they are."""
     made, read = first.contraction, second.contraction
-    if made is None or read is None or first.code is None or between.code is None:
+    if made is None or read is None:
+        return False
+    if first.code is None or between.code is None or second.code is None:
         return False
     # What the kernel calls depth is one dimension, and so are its columns.
     groups, rows, depth = read.reads or (0, 0, 0)
     uses = zip(between.operands, between.code.alike[:-1], strict=True)
+    divides = groups * -(-rows // PART) >= FEWEST_PARTS
     return (
-        (made.groups, made.rows) == (groups, rows)
+        (divides or groups * rows * depth * second.code.columns < SMALL)
+        and (made.groups, made.rows) == (groups, rows)
         and all((c.rows, c.columns) == (groups * rows, depth) for c in (first.code, between.code))
         and first.code.alike[-1]
         and between.code.alike[-1]

@@ -54,6 +54,12 @@ def kernels(text: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     return used, native(program, arrays), by_jax(program, *arrays)
 
 
+def test_few_rows_are_left_to_all_threads():
+    """A chain divides rows, a contraction its columns, too."""
+    used, _, _ = kernels(attention("f32", 2, 8, 600, 128))
+    assert used.count("neuron_contraction") == 2
+
+
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize("sizes", SIZES)
 def test_attention_is_one_call(dtype, sizes):

@@ -86,7 +86,7 @@ void contract(const Contraction& c, const Threads& given, const void* left, cons
     const int64_t group = chunk / blocks, block = chunk % blocks;
     const Range range{first_panel(block), first_panel(block + division.row_blocks)};
     const Range rows = work.rows_of(block % division.row_blocks, division.row_blocks);
-    const int64_t next = chunk + threads.helpers + 1;  // if all take turns
+    const int64_t next = chunk + 1;  // mostly
     const char* const after =
         next < chunks ? work.ready(next / blocks, first_panel(next % blocks)) : nullptr;
     work.run(group, rows, range, work.panels(group, range, scratch), program, task, scratch,

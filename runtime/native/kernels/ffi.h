@@ -7,6 +7,7 @@
 
 #include "parallel.h"
 #include "tile.h"
+#include "tuner.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace neuron::kernels {
@@ -52,7 +53,9 @@ class Call {
 
   void run(const xla::ffi::RemainingArgs& args, const xla::ffi::RemainingRets& rets,
            const Threads& threads) const {
-    kernel_.run(operands_.buffers(args), result(rets), threads);
+    const std::vector<Buffer> buffers = operands_.buffers(args);
+    const Buffer made = result(rets);
+    tuner_.call([&](bool alone) { kernel_.run(buffers, made, alone ? Threads{} : threads); });
   }
 
  private:
@@ -61,6 +64,7 @@ class Call {
 
   const Operands operands_;  // before the kernel: whose words begin after theirs
   const Kernel kernel_;
+  const Tuner tuner_;
 };
 
 template <typename Kernel>

@@ -3,10 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
-#include <thread>
+#include <type_traits>
+#include <vector>
 
 namespace neuron::kernels {
 
@@ -19,10 +19,38 @@ struct Threads {
   Schedule schedule;
 };
 
+// A loop whose chunks threads claim one by one. Each processor begins with a share of its own, the
+// same in each loop of so many threads: what it wrote or read there before, its caches may have yet.
+class Loop {
+ public:
+  using Run = void (*)(const void* body, int64_t chunk);
+
+  Loop(int64_t chunks, int64_t threads, const void* body, Run run)
+      : chunks_(chunks), body_(body), run_(run), shares_(threads) {}
+
+  // Runs chunks until all are claimed. Where all are, the body may be gone: it is not looked at.
+  void help();
+  // Until each chunk that was claimed is done.
+  void wait() const;
+
+ private:
+  struct alignas(64) Share {
+    std::atomic<int64_t> claimed{0};
+  };
+
+  const int64_t chunks_;
+  const void* const body_;
+  const Run run_;
+  std::vector<Share> shares_;
+  std::atomic<int64_t> done_{0};
+};
+
+// Has up to so many helpers work on the loop: those that still wait for one, then new ones.
+void call_helpers(const Threads& threads, int64_t count, const std::shared_ptr<Loop>& loop);
+
 // Calls body(chunk) once for each chunk in [0, chunks), on the calling thread and on helpers that
-// come in time. Chunks are claimed one by one, and the caller takes part: it waits only for chunks
-// that a running thread has claimed, so kernels that run at once on one pool cannot block each
-// other. `body` must not throw.
+// come in time. The caller takes part and waits only for chunks that a running thread has claimed,
+// so kernels that run at once on one pool cannot block each other. `body` must not throw.
 template <typename Body>
 void parallel_for(const Threads& threads, int64_t chunks, Body&& body) {
   const int64_t helpers = chunks - 1 < threads.helpers ? chunks - 1 : threads.helpers;
@@ -30,31 +58,13 @@ void parallel_for(const Threads& threads, int64_t chunks, Body&& body) {
     for (int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk);
     return;
   }
-  // A helper may start after the work is done and this frame is gone: it then finds no chunk, and
-  // must not look further than at this.
-  struct Shared {
-    std::atomic<int64_t> next{0};
-    std::atomic<int64_t> done{0};
-  };
-  auto shared = std::make_shared<Shared>();
-  auto* const run = &body;
-  auto work = [shared, run, chunks] {
-    for (;;) {
-      const int64_t chunk = shared->next.fetch_add(1, std::memory_order_relaxed);
-      if (chunk >= chunks) return;
-      (*run)(chunk);
-      shared->done.fetch_add(1, std::memory_order_release);
-    }
-  };
-  for (int64_t helper = 0; helper < helpers; ++helper) threads.schedule(work);
-  work();
-  for (int64_t spins = 0; shared->done.load(std::memory_order_acquire) < chunks; ++spins) {
-    if (spins < 4096) {
-      __builtin_ia32_pause();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  using Plain = std::remove_reference_t<Body>;
+  const auto loop = std::make_shared<Loop>(chunks, helpers + 1, &body, [](const void* at, int64_t chunk) {
+    (*static_cast<Plain*>(const_cast<void*>(at)))(chunk);
+  });
+  call_helpers(threads, helpers, loop);
+  loop->help();
+  loop->wait();
 }
 
 }  // namespace neuron::kernels
