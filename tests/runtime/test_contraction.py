@@ -316,7 +316,7 @@ def test_convolutions(dtype, image):
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize(
-    ("channels", "columns"), [(1, 16), (2, 16), (3, 16), (3, 40), (4, 32), (16, 24)]
+    ("channels", "columns"), [(1, 16), (2, 16), (3, 16), (3, 40), (4, 32), (16, 24), (74, 16)]
 )
 def test_channels_first_and_a_bias(dtype, channels, columns):
     """An image of rows longer than two vectors, and more of them than a program takes at once."""

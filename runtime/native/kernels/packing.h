@@ -25,8 +25,8 @@ struct Packing {
   bool pairs;
   bool amx;           // the products are the matrix unit's
   int64_t tile_rows;  // at most
-  int64_t element;  // bytes
-  int64_t depth;    // of a tap, in elements; with pairs, zeros may be the last
+  int64_t element;    // bytes
+  int64_t depth;      // of a tap, in elements; with pairs, zeros may be the last
   int64_t panels;
   int64_t panel_bytes;  // of all taps
   int64_t group_bytes;
@@ -36,16 +36,10 @@ struct Packing {
         amx(pairs && has_amx()),
         tile_rows(amx ? kAmxRows : kRows),
         element(pairs ? 2 : 4),
-        depth(pairs ? pairs_of(c.depth) * 2 : c.depth),
+        depth(pairs ? (amx ? padded_pairs((c.depth + 1) / 2) : (c.depth + 1) / 2) * 2 : c.depth),
         panels((c.columns + kPanel - 1) / kPanel),
         panel_bytes(c.tap_count() * depth * kPanel * element),
         group_bytes(panels * panel_bytes) {}
-
-  // How many pairs a depth takes.
-  static int64_t pairs_of(int64_t depth) {
-    const int64_t pairs = (depth + 1) / 2;
-    return has_amx() ? padded_pairs(pairs) : pairs;
-  }
 };
 
 // A panel that tiles are multiplied with one after another.

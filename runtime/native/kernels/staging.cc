@@ -152,7 +152,7 @@ void Staging::interleave(const void* left, int64_t from, int64_t count, uint16_t
       store_in_turn<2>({pairs(0), pairs(2)}, reinterpret_cast<float*>(to + x * 4));
       continue;
     }
-    for (int64_t k = 0; k < read_; k += 2) {
+    for (int64_t k = 0; k < depth_; k += 2) {
       const vec made = pairs(k);
       for (int n = 0; n < here; ++n) {
         const float pair = made[n];

@@ -40,7 +40,7 @@ int64_t tile_bytes(const TileProgram& program, int64_t rows, int64_t ld) {
 }
 
 // How many tiles a program runs on at once: each of its steps costs something beside its numbers,
-// which counts where the sums are over so little.
+// which counts where the sums are over so little. A tile has up to `tall` rows.
 int64_t tiles_at_once(const TileProgram& program, int64_t tall, int64_t ld, int64_t summed) {
   const int64_t fit = kTileBytes / tile_bytes(program, tall, ld);
   return std::clamp<int64_t>(std::min(fit, kLongSum / summed), 1, kMostTiles);
@@ -240,7 +240,8 @@ void Work::slide(int64_t group, Range panels, const char* packed, const TileProg
   for (int64_t panel = panels.first; panel < panels.last; ++panel) {
     const auto* const here = reinterpret_cast<const float*>(packed + panel * p_.panel_bytes);
     const int64_t column = panel * kPanel, columns = std::min(kPanel, c_.columns - column);
-    const int64_t ld = columns > W ? kPanel : W, most = tiles_at_once(program, kRows, ld, taps) * kRows;
+    const int64_t ld = columns > W ? kPanel : W;
+    const int64_t most = tiles_at_once(program, kRows, ld, taps) * kRows;
     auto* const tile = reinterpret_cast<float*>(scratch.tile.get(tile_bytes(program, most, ld)));
     for (size_t n = 0; n < strips.size();) {
       const int64_t first = strips[n].row;
