@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "locate.h"
 #include "packing.h"
+#include "walk.h"
 
 #if NEURON_AMX
 #include <immintrin.h>
@@ -47,9 +49,10 @@ int64_t padded_pairs(int64_t pairs) {
 #if NEURON_AMX
 namespace {
 
+constexpr int64_t kElement = 2;        // bytes
 constexpr int64_t kLine = kPanel * 4;  // bytes of a pair of a panel's rows
 // How far ahead of what it reads a tile that is alone fetches its panel and the next.
-constexpr int64_t kFetch = 8192;
+constexpr int64_t kFetchAlone = 8192;
 
 // As the instruction that sets the unit reads it.
 struct alignas(64) Shapes {
@@ -106,43 +109,22 @@ void multiply_tiles(const AmxBlock& t) {
   if constexpr (Stretches > 1 && Vectors > 1) _tile_stored(3, t.out[1] + W, t.ld * 4);
 }
 
-// Lists how far the taps are from the first, from dimension t on.
-void list_taps(const Contraction& c, size_t t, int64_t at, std::vector<int64_t>* to) {
-  if (t == c.taps.size()) return to->push_back(at);
-  for (int64_t n = 0; n < c.taps[t].size; ++n) {
-    list_taps(c, t + 1, at + n * c.taps[t].stride * 2, to);
-  }
-}
-
 // Lists the stretches of a range of rows. Those of a run of equal steps are as high as the first of
 // them: so that the unit is seldom set anew, one that would be a row lower begins a row earlier.
 void list_stretches(const Contraction& c, const char* data, int64_t first, int64_t last,
                     std::vector<Stretch>* to) {
-  std::vector<RowDimension> rows{{1, 0}};  // neighbouring dimensions of equal step are one
-  for (const RowDimension& d : c.rows) {
-    if (d.size == 1) continue;
-    if (rows.back().size == 1 || rows.back().stride == d.size * d.stride) {
-      rows.back() = {rows.back().size * d.size, d.stride};
-    } else {
-      rows.push_back(d);
-    }
-  }
-  const RowDimension& inner = rows.back();
-  for (int64_t row = first; row < last;) {
-    int64_t rest = row / inner.size, at = row % inner.size * inner.stride;
-    for (size_t d = rows.size() - 1; d-- > 0; rest /= rows[d].size) {
-      at += rest % rows[d].size * rows[d].stride;
-    }
-    const int64_t run = std::min(inner.size - row % inner.size, last - row);
+  Walk::Dimension dims[kMaxRank];
+  int rank = 0;
+  for (const RowDimension& d : c.rows) append(dims, &rank, d.size, d.stride);
+  const int64_t step = inner_step(dims, rank) * kElement;
+  const auto divide = [&](const char* from, int64_t done, int64_t run) {
     const int64_t parts = (run + kTileRows - 1) / kTileRows, height = (run + parts - 1) / parts;
     for (int64_t n = 0; n < parts; ++n) {
-      const int64_t end = (run * (n + 1) + parts - 1) / parts;
-      const int64_t begin = end - height;
-      to->push_back({data + (at + begin * inner.stride) * 2, inner.stride * 2, row + begin,
-                     static_cast<int>(height)});
+      const int64_t begin = (run * (n + 1) + parts - 1) / parts - height;
+      to->push_back({from + begin * step, step, first + done + begin, static_cast<int>(height)});
     }
-    row += run;
-  }
+  };
+  stretches(dims, rank, data, kElement, first, last - first, divide);
 }
 
 }  // namespace
@@ -158,7 +140,7 @@ AmxTiles::AmxTiles(const Contraction& c, const char* data, int64_t depth, int64_
   memory.stretches.clear();
   memory.ahead.clear();
   list_stretches(c, data, first, last, &memory.stretches);
-  list_taps(c, 0, 0, &memory.ahead);
+  list_taps(c, kElement, &memory.ahead);
 }
 
 AmxTiles::~AmxTiles() { _tile_release(); }
@@ -197,7 +179,7 @@ void AmxTiles::multiply(int64_t tile, const Panel& panel, float* out, int64_t ld
   const int64_t bytes = pairs_ * kLine, share = (bytes + panel.parts - 1) / panel.parts;
   const int64_t lines = panel.next != nullptr ? (share + 63) / 64 : 0;
   const char* const fetched =
-      panel.parts == 1 ? panel.data + kFetch : panel.next + panel.part * lines * 64 * steps();
+      panel.parts == 1 ? panel.data + kFetchAlone : panel.next + panel.part * lines * 64 * steps();
   const AmxBlock block{ahead_.data(), static_cast<int64_t>(ahead_.size()), parts_, pairs_, from,
                        panel.data, fetched, lines,
                        {at(from[0]), two ? at(from[1]) : nullptr}, ld};

@@ -10,6 +10,15 @@
 
 namespace neuron::kernels {
 
+// Lists how many bytes each tap is from the first, from dimension t on.
+inline void list_taps(const Contraction& c, int64_t element, std::vector<int64_t>* to,
+                      size_t t = 0, int64_t at = 0) {
+  if (t == c.taps.size()) return to->push_back(at * element);
+  for (int64_t n = 0; n < c.taps[t].size; ++n) {
+    list_taps(c, element, to, t + 1, at + n * c.taps[t].stride);
+  }
+}
+
 class Rows {
  public:
   // Of rows that lie at `data`, in elements of so many bytes, of which the first is at `start`;
@@ -21,7 +30,7 @@ class Rows {
       index_[d] = row % c_.rows[d].size;
       row /= c_.rows[d].size;
     }
-    if (zeros_ == nullptr) ahead(0, 0);
+    if (zeros_ == nullptr) list_taps(c_, element_, &ahead_);
   }
 
   // The next rows, of each tap.
@@ -53,12 +62,6 @@ class Rows {
   }
 
  private:
-  // Lists how far the taps are from the first, from dimension t on.
-  void ahead(size_t t, int64_t at) {
-    if (t == c_.taps.size()) return ahead_.push_back(at * element_);
-    for (int64_t n = 0; n < c_.taps[t].size; ++n) ahead(t + 1, at + n * c_.taps[t].stride);
-  }
-
   // The sources of rows that follow each other, the first at `at`; [low, high) are inside.
   void put(int64_t at, int64_t low, int64_t high, int64_t count, Sources* to) const {
     const int64_t step = c_.rows.empty() ? 0 : c_.rows.back().stride * element_;

@@ -486,16 +486,6 @@ bool uniform(const Use& use, const Space& space) {
   return true;
 }
 
-// Appends a dimension to a walk's, or widens the one before where the two make one.
-void append(Walk::Dimension* dims, int* rank, int64_t size, int64_t step) {
-  if (size == 1) return;
-  if (*rank > 0 && dims[*rank - 1].step == step * size) {
-    dims[*rank - 1] = {dims[*rank - 1].size * size, step};
-  } else {
-    dims[(*rank)++] = {size, step};
-  }
-}
-
 Walk walk_of(const Space& space, const Use& use, const Buffer& buffer) {
   int64_t low = use.offset, high = use.offset;
   for (int d = 0; d < space.rank; ++d) {

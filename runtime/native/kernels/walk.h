@@ -117,10 +117,20 @@ inline float read_one(const char* from, Type type) {
 
 // --- Indices.
 
+// Appends a dimension to a walk's, or widens the one before where the two make one.
+inline void append(Walk::Dimension* dims, int* rank, int64_t size, int64_t step) {
+  if (size == 1) return;
+  if (*rank > 0 && dims[*rank - 1].step == step * size) {
+    dims[*rank - 1] = {dims[*rank - 1].size * size, step};
+  } else {
+    dims[(*rank)++] = {size, step};
+  }
+}
+
 // Calls run(pointer, first, count) for stretches of [first, first + count) along which the address
 // grows evenly, by the step of the innermost dimension.
-template <class Run>
-void stretches(const Walk::Dimension* dims, int rank, char* data, int64_t size, int64_t first,
+template <class Byte, class Run>
+void stretches(const Walk::Dimension* dims, int rank, Byte* data, int64_t size, int64_t first,
                int64_t count, Run&& run) {
   if (rank <= 1) {
     run(rank == 0 ? data : data + first * dims[0].step * size, int64_t{0}, count);

@@ -69,15 +69,10 @@ bool fills(const Contraction& c) {
 // Tiles of rows wherever they lie, and what makes their sums.
 class PointedTiles {
  public:
-  // Of the rows from `first` on, whose sources are found; `depth` is that of a tap, in units.
-  PointedTiles(const Contraction& c, Range rows, const Sources* sources, int64_t taps,
-               int64_t depth, bool pairs)
-      : rows_(rows),
-        sources_(sources),
-        taps_(taps),
-        depth_(depth),
-        wide_(multiplies(c, pairs, true)),
-        thin_(multiplies(c, pairs, false)) {}
+  // Of rows whose sources are found; `depth` is that of a tap, in units.
+  PointedTiles(Range rows, const Sources* sources, int64_t taps, int64_t depth,
+               const Multiplies& wide, const Multiplies& thin)
+      : rows_(rows), sources_(sources), taps_(taps), depth_(depth), wide_(wide), thin_(thin) {}
 
   int64_t count() const { return tiles_of(rows_.last - rows_.first, kRows); }
   // Tiles of nearly the same height, so that none is left with a single row.
@@ -85,22 +80,20 @@ class PointedTiles {
     return rows_.first + (rows_.last - rows_.first) * tile / count();
   }
   int64_t steps() const { return taps_ * depth_; }
-  const Sources* sources(int64_t tile) const { return sources_ + tile * taps_ * kRows; }
-
   void multiply(int64_t tile, const Panel& p, float* out, int64_t ld) const {
     const Multiplies& kernels = p.width > W ? wide_ : thin_;
     // A few tiles see to all of the next panel.
     const int64_t part = std::min(p.part + 1, kPanel * 4 / kFetched);
     const char* const fetched = (p.next ? p.next : p.data) + part * taps_ * depth_ * kFetched;
-    kernels.of[row(tile + 1) - row(tile) - 1](
-        Block{taps_, depth_, sources(tile), p.data, p.column, p.width, out, ld, fetched});
+    kernels.of[row(tile + 1) - row(tile) - 1](Block{taps_, depth_, sources_ + tile * taps_ * kRows,
+                                                    p.data, p.column, p.width, out, ld, fetched});
   }
 
  private:
   const Range rows_;
   const Sources* const sources_;
   const int64_t taps_, depth_;
-  const Multiplies wide_, thin_;
+  const Multiplies &wide_, &thin_;
 };
 
 }  // namespace
@@ -137,6 +130,8 @@ Work::Work(const Contraction& c, const void* left, const void* right)
       p_(c),
       left_(left),
       right_(right),
+      wide_(multiplies(c, p_.pairs, true)),
+      thin_(multiplies(c, p_.pairs, false)),
       packed_(c.packed ? static_cast<const char*>(right) : nullptr) {}
 
 bool Work::lies_ready() const {
@@ -219,7 +214,7 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
   const int64_t count = tiles_of(rows.last - rows.first, kRows), taps = from.tap_count();
   auto* const sources =
       reinterpret_cast<Sources*>(scratch.sources.get(count * taps * kRows * sizeof(Sources)));
-  const PointedTiles tiles(c_, rows, sources, taps, depth * p_.element / 4, p_.pairs);
+  const PointedTiles tiles(rows, sources, taps, depth * p_.element / 4, wide_, thin_);
   Rows found(from, at, element, staged ? nullptr : padding, start, rows.first);
   for (int64_t t = 0; t < count; ++t) {
     found.locate(tiles.row(t + 1) - tiles.row(t), sources + t * taps * kRows);

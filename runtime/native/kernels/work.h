@@ -76,6 +76,7 @@ class Work {
   const Packing p_;
   const void* const left_;
   const void* const right_;
+  const Multiplies wide_, thin_;
   const char* staged_ = nullptr;  // the whole first operand
   const char* packed_ = nullptr;  // the whole second one
 };
