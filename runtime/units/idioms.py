@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,77 @@ def spoken(steps: Sequence[Step]) -> list[Step]:
     return list(made.values())
 
 
+def chosen_by_row(steps: Sequence[Step]) -> list[Step]:
+    """The steps, where a softmax is 0 for rows of nothing but -infinity, without a choice for each
+    element: such a row's maximum is taken for 0 and its sum for 1, and 0 / 1 is left.
+    """
+    made = {step.to: step for step in steps}
+    read = Counter(s for step in steps for s in step.sources if isinstance(s, int))
+    for choice in steps:
+        found = _softmax(choice, made, read)
+        if found is None:
+            continue
+        least, total = (Step("select", max(made) + n, narrow=True) for n in (1, 2))
+        condition = choice.sources[0]
+        new = {
+            found.shifted.to: [
+                replace(least, sources=(condition, Immediate.of(0.0), found.maximum.to)),
+                replace(found.shifted, sources=(found.shifted.sources[0], least.to)),
+            ],
+            found.total.to: [
+                found.total,
+                replace(total, sources=(condition, Immediate.of(1.0), found.total.to)),
+            ],
+            found.quotient.to: [],
+            choice.to: [
+                replace(found.quotient, to=choice.to, sources=(found.power.to, total.to)),
+            ],
+        }
+        *others, store = steps
+        return [*(s for step in others for s in new.get(step.to, [step])), store]
+    return list(steps)
+
+
+class _Softmax(NamedTuple):
+    """The steps of exp(x - maximum) / total."""
+
+    maximum: Step
+    shifted: Step
+    power: Step
+    total: Step
+    quotient: Step
+
+
+def _softmax(choice: Step, made: Mapping[int, Step], read: Mapping[int, int]) -> _Softmax | None:
+    """What a step chooses, or 0 where a row's maximum is -infinity."""
+
+    def step(source: Source, op: str, reads: int = 1) -> Step | None:
+        found = made.get(source) if isinstance(source, int) else None
+        return found if found is not None and found.op == op and read[found.to] == reads else None
+
+    if choice.op != "select" or choice.narrow or choice.sources[1] != Immediate.of(0.0):
+        return None
+    quotient = step(choice.sources[2], "divide")
+    power = quotient and step(quotient.sources[0], "exponential", 2)
+    total = quotient and step(quotient.sources[1], "reduce-add")
+    shifted = power and step(power.sources[0], "subtract")
+    condition = made.get(choice.sources[0]) if isinstance(choice.sources[0], int) else None
+    if not (quotient and power and total and shifted and condition):
+        return None
+    maximum = step(shifted.sources[1], "reduce-maximum", 2)
+    order = list(made)
+    holds = (
+        maximum is not None
+        and maximum.sources == shifted.sources[:1]
+        and total.sources == (power.to,)
+        and condition.op == "EQ"
+        and sorted(condition.sources, key=str)
+        == sorted((maximum.to, Immediate.of(-np.inf)), key=str)
+        and order.index(condition.to) < order.index(shifted.to)
+    )
+    return _Softmax(maximum, shifted, power, total, quotient) if maximum and holds else None
+
+
 class _Match:
     """The reading of one step as an expression: what its `x` is, the values in between."""
 
@@ -66,7 +138,7 @@ class _Match:
 
     def _is_source(self, source: Source, operand: str | float | Expression) -> bool:
         if isinstance(operand, float):
-            return source == Immediate(int(np.float32(operand).view(np.uint32)))
+            return source == Immediate.of(operand)
         if not isinstance(source, int):
             return False
         if isinstance(operand, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -70,6 +70,7 @@ class Lowering:
     space: Space
     anchor: int | None = None
     reductions: Reductions | None = None
+    visible: Collection[int] = frozenset()  # values outside that are there in any case
     steps: list[Step] = field(default_factory=list)
     operands: list[int] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
@@ -148,7 +149,7 @@ class Lowering:
         return self.function.instructions[position].array.dims
 
     def _source(self, position: int, at: Map) -> tuple[int, Map]:
-        """The argument or constant that a value outside the region only moves, or the value."""
+        """What a value outside the region only moves, if that is visible, or the value."""
         found, there = position, at
         while (i := self.function.instructions[found]).op in _READ_THROUGH:
             found = i.operands[0]
@@ -156,7 +157,8 @@ class Lowering:
                 there = step_back(self.space, i, self._dims(found), there)
             except (SplitError, UnsaidError):
                 return position, at
-        return (found, there) if i.op in ("parameter", "constant") else (position, at)
+        shown = i.op in ("parameter", "constant") or found in self.visible
+        return (found, there) if shown else (position, at)
 
     def _load(self, position: int, at: Map) -> Source:
         i = self.function.instructions[position]
@@ -191,7 +193,7 @@ class Lowering:
         first, number = sources[0], _float(sources[1])
         if op == "divide":
             exact = abs(np.frexp(number)[0]) == 0.5 and 2.0**-126 <= abs(number) <= 2.0**126
-            return self._emit("multiply", first, _of_float(1 / number)) if exact else None
+            return self._emit("multiply", first, Immediate.of(1 / number)) if exact else None
         if number not in (2.0, 3.0):
             return None
         square = self._emit("multiply", first, first)
@@ -249,11 +251,7 @@ def _immediate(i: Instruction) -> Immediate | None:
         return None
     if i.array.dtype == "s32":
         return Immediate(int(raw[0]))
-    return _of_float(array[:1].astype(np.float32)[0])
-
-
-def _of_float(value: float) -> Immediate:
-    return Immediate(int(np.float32(value).view(np.uint32)))
+    return Immediate.of(array[:1].astype(np.float32)[0])
 
 
 def _float(immediate: Immediate) -> float:

@@ -20,6 +20,10 @@ from runtime.units.unit import Slot, Unit
 from runtime.units.weights import Copied, Held, Packed
 from runtime.units.windows import windows
 
+# The anchors of regions that kernels run.
+_ANCHORS = frozenset({"dot", "convolution", "reduce", "reduce-window", "convert"})
+# Numbers that XLA, on one thread, takes longer to round than a kernel is called.
+MANY = 64 * 1024
 # Bytes of a weight that is worth having twice where others read it, too.
 MOST_COPIED = 64 * 1024
 
@@ -48,9 +52,9 @@ def plan(program: Program) -> Plan:
     main = program.main
     found: dict[int, Unit] = {}
     held: dict[Held, int] = {}
-    ends = {r.members[-1] for r in program.regions} | set(_sources(main))
+    visible = _visible(program)
     for region in program.regions:
-        made = _unit(program, region, ends, held)
+        made = _unit(program, region, visible, held)
         if made is not None:
             found[made.result] = made
     found = chained(found, _readers(main, found))
@@ -61,21 +65,40 @@ def plan(program: Program) -> Plan:
     return Plan(found, tuple(held), frozenset(live), frozenset(inputs))
 
 
-def _sources(main: Function) -> list[int]:
-    return [p for p, i in main.numbered() if i.op in ("constant", "parameter")]
+def _visible(program: Program) -> frozenset[int]:
+    """The values that are there for all: what regions end in, and what JAX computes within them.
+
+    What is within a region of a kernel may be computed by that only.
+    """
+    main = program.main
+    found = {p for p, i in main.numbered() if i.op in ("constant", "parameter")}
+    for region in program.regions:
+        found.update(region.members[-1:] if region.anchor in _ANCHORS else region.members)
+    return frozenset(found)
 
 
-def _unit(program: Program, region: Region, ends: set[int], held: dict[Held, int]) -> Unit | None:
+def _unit(
+    program: Program, region: Region, visible: frozenset[int], held: dict[Held, int]
+) -> Unit | None:
     main = program.main
     anchors = [p for p in region.members if main.instructions[p].op == region.anchor]
     if region.anchor in ("dot", "convolution"):
-        return _contraction(program, region, anchors[0], ends, held)
-    if region.anchor == "reduce" and _of_arrays(main, region):
-        code = row_code(program, region.members)
+        return _contraction(program, region, anchors[0], visible, held)
+    if not _of_arrays(main, region):
+        return None
+    if region.anchor == "reduce" or _shortens(main, region):
+        code = row_code(program, region.members, visible)
         return None if code is None else _rows(region, code)
-    if region.anchor == "reduce-window" and _of_arrays(main, region):
-        return _windows(program, region, anchors[0], ends)
+    if region.anchor == "reduce-window":
+        return _windows(program, region, anchors[0], visible)
     return None
+
+
+def _shortens(main: Function, region: Region) -> bool:
+    """Whether a region rounds many numbers: what reads them, by the same threads, is a kernel."""
+    made = main.instructions[region.members[-1]]
+    short = made.op == region.anchor == "convert" and made.array.dtype == "bf16"
+    return short and made.array.size >= MANY
 
 
 def _of_arrays(main: Function, region: Region) -> bool:
@@ -96,14 +119,14 @@ def _contraction(
     program: Program,
     region: Region,
     anchor: int,
-    ends: set[int],
+    visible: frozenset[int],
     held: dict[Held, int],
 ) -> Unit | None:
     main = program.main
-    found = contraction(main, anchor, partial(_reachable, main, region, ends))
+    found = contraction(main, anchor, partial(_reachable, main, region, visible))
     if found is None:
         return None
-    after, code = _following(main, region, anchor, found.columns)
+    after, code = _following(main, region, anchor, found.columns, visible)
     if code is None:
         return None
     weight = _weight(program, found.right)
@@ -127,36 +150,35 @@ def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
     return found
 
 
-def _windows(program: Program, region: Region, anchor: int, ends: set[int]) -> Unit | None:
+def _windows(program: Program, region: Region, anchor: int, visible: frozenset[int]) -> Unit | None:
     main = program.main
-    found = windows(program, anchor, partial(_reachable, main, region, ends))
+    found = windows(program, anchor, partial(_reachable, main, region, visible))
     if found is None:
         return None
-    after, code = _following(main, region, anchor, found.columns)
+    after, code = _following(main, region, anchor, found.columns, visible)
     if code is None:
         return None
     words, operands = (*found.words, *code.words), (found.source, *code.operands)
     return Unit(after[-1], "neuron_windows", words, operands)
 
 
-def _reachable(main: Function, region: Region, ends: set[int], position: int) -> bool:
+def _reachable(main: Function, region: Region, visible: frozenset[int], position: int) -> bool:
     """Whether a region's anchor can read through an instruction what that is made of.
 
-    What is within another region may be computed by its kernel only. A value that several read is
-    converted once.
+    A value that several read is converted once.
     """
     i = main.instructions[position]
-    visible = all(o in ends or o in region.members for o in i.operands)
-    return visible and (i.op != "convert" or position in region.members)
+    shown = all(o in visible or o in region.members for o in i.operands)
+    return shown and (i.op != "convert" or position in region.members)
 
 
 def _following(
-    main: Function, region: Region, anchor: int, columns: int
+    main: Function, region: Region, anchor: int, columns: int, visible: frozenset[int]
 ) -> tuple[list[int], TileCode | None]:
     """The anchor and what a kernel computes after it, and how; the rest is left to JAX."""
     before = _ancestors(main, anchor, set(region.members))
     after = [p for p in region.members if p not in before]
-    code = tile_code(main, after, anchor, columns)
+    code = tile_code(main, after, anchor, columns, visible)
     if code is not None:
         return after, code
     return [anchor], tile_code(main, [anchor], anchor, columns)

@@ -7,11 +7,17 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Immediate(NamedTuple):
     """A value that all elements have, as the 32 bits of a register's element."""
 
     bits: int
+
+    @staticmethod
+    def of(number: float) -> Immediate:
+        return Immediate(int(np.float32(number).view(np.uint32)))
 
 
 Source = int | Immediate  # a value, by its number, or what stands for itself

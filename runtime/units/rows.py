@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 
@@ -24,15 +24,22 @@ FEW_COLUMNS = 256
 Columns = Callable[[Space], tuple[int, ...]]
 
 
-def row_code(program: Program, members: Sequence[int]) -> TileCode | None:
+def row_code(
+    program: Program, members: Sequence[int], visible: Collection[int] = frozenset()
+) -> TileCode | None:
     """What the members make, in rows: elementwise steps, and reductions of the same dimensions.
 
     The last member is the result. None where no tile program can say it.
     """
-    return unless_unsaid(program.main, lambda: lower_rows(program, members, near=True))
+    return unless_unsaid(program.main, lambda: lower_rows(program, members, visible, near=True))
 
 
-def lower_rows(program: Program, members: Sequence[int], near: bool = False) -> TileCode:
+def lower_rows(
+    program: Program,
+    members: Sequence[int],
+    visible: Collection[int] = frozenset(),
+    near: bool = False,
+) -> TileCode:
     """As `row_code`, but raises UnsaidError.
 
     With `near`, also where neighbours in a row are not neighbours in memory: such reads are slow.
@@ -46,7 +53,9 @@ def lower_rows(program: Program, members: Sequence[int], near: bool = False) -> 
     for space, columns in _candidates(main, members, reduces):
 
         def lower(space: Space, columns: Columns = columns) -> TileCode:
-            return _in_rows(main, members, space, Reductions(columns(space), ops), near)
+            reductions = Reductions(columns(space), ops)
+            lowering = Lowering(main, members, space, reductions=reductions, visible=visible)
+            return _in_rows(lowering, reductions, near)
 
         try:
             return settled(space, lower)
@@ -55,10 +64,8 @@ def lower_rows(program: Program, members: Sequence[int], near: bool = False) -> 
     raise UnsaidError(reasons[-1])
 
 
-def _in_rows(
-    main: Function, members: Sequence[int], space: Space, reductions: Reductions, near: bool
-) -> TileCode:
-    lowered = Lowering(main, members, space, reductions=reductions).made()
+def _in_rows(lowering: Lowering, reductions: Reductions, near: bool) -> TileCode:
+    lowered, space = lowering.made(), lowering.space
     rows = [atom for atom in range(len(space.sizes)) if atom not in reductions.columns]
     columns = reductions.columns
     apart = [u for u in lowered.uses if columns and u.strides[columns[-1]] not in (0, 1)]

@@ -11,13 +11,13 @@ a load is an operand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 from neff.program import Function
 from runtime.logs import Level, log
-from runtime.units.idioms import spoken
+from runtime.units.idioms import chosen_by_row, spoken
 from runtime.units.lowering import Lowered, Lowering
 from runtime.units.ops import CODES, PAIRS, TYPES, rounding
 from runtime.units.registers import Step, paired, place
@@ -42,14 +42,18 @@ class TileCode:
 
 
 def tile_code(
-    function: Function, members: Sequence[int], anchor: int, columns: int
+    function: Function,
+    members: Sequence[int],
+    anchor: int,
+    columns: int,
+    visible: Collection[int] = frozenset(),
 ) -> TileCode | None:
     """What the members make of the anchor's value, which a kernel leaves in register 0.
 
     The program's space has the anchor's dimensions, the last `columns` of which are its columns.
     The last member is the result. None where no tile program can say it.
     """
-    return unless_unsaid(function, lambda: lower_after(function, members, anchor, columns))
+    return unless_unsaid(function, lambda: lower_after(function, members, anchor, columns, visible))
 
 
 def unless_unsaid(function: Function, lower: Callable[[], TileCode]) -> TileCode | None:
@@ -61,11 +65,17 @@ def unless_unsaid(function: Function, lower: Callable[[], TileCode]) -> TileCode
         return None
 
 
-def lower_after(function: Function, members: Sequence[int], anchor: int, columns: int) -> TileCode:
+def lower_after(
+    function: Function,
+    members: Sequence[int],
+    anchor: int,
+    columns: int,
+    visible: Collection[int] = frozenset(),
+) -> TileCode:
     """As `tile_code`, but raises UnsaidError."""
 
     def lower(space: Space) -> TileCode:
-        lowered = Lowering(function, members, space, anchor=anchor).made()
+        lowered = Lowering(function, members, space, anchor=anchor, visible=visible).made()
         order = [atom for index in lowered.anchor for atom in index.atoms]
         row_dims = len(lowered.anchor) - columns
         row_rank = sum(len(index.atoms) for index in lowered.anchor[:row_dims])
@@ -89,7 +99,7 @@ def encode(space: Space, order: Sequence[int], row_rank: int, lowered: Lowered) 
     if len(dims) > MOST_RANK:
         raise UnsaidError(f"a space has at most {MOST_RANK} dimensions, got {len(dims)}")
     steps = _narrowed(lowered.steps, [_uniform(u.strides[row_rank:]) for u in uses])
-    steps = paired(spoken(_without_rounding(steps, uses[-1].dtype)), PAIRS)
+    steps = paired(spoken(chosen_by_row(_without_rounding(steps, uses[-1].dtype))), PAIRS)
     placed = place(steps, bool(lowered.anchor_read))
     words = [len(dims), row_rank, *dims, len(uses) - 1]
     for use in uses:

@@ -76,6 +76,7 @@ DOTS = [
     (33, 74, 48),  # a depth whose pairs have no divisors
     (70, 148, 31),
     (17, 720, 16),
+    (500, 560, 1000),  # each thread's rows, through all of a weight
 ]
 
 
@@ -260,6 +261,48 @@ def test_a_value_that_others_read_is_rounded_in_passing():
     np.testing.assert_allclose(made, by_jax(program, *arrays), atol=2e-5)
     (unit,) = plan(program).units.values()
     assert program.main.instructions[unit.contraction.left].op == "tanh"
+
+
+def test_what_several_round_is_rounded_once_by_a_kernel():
+    text = """
+        x = f32[{rows},256] parameter(0)
+        w = bf16[256,32] parameter(1)
+        n = f32[{rows},256] tanh(x)
+        f = f32[{rows},256] reshape(n)
+        c = bf16[{rows},256] convert(f)
+        d = f32[{rows},32] dot(c, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+        s = f32[{rows},32] slice(n), slice={{[0:{rows}], [0:32]}}
+        a = f32[{rows},32] add(d, s)
+        e = f32[{rows},32] dot(c, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+        t = f32[{rows},32] tanh(e)
+        ROOT r = f32[{rows},32] multiply(a, t)
+    """
+    for rows, kernels in ((300, ["neuron_contraction"] * 2 + ["neuron_rows"]), (20, None)):
+        program, arrays = fused(text.format(rows=rows))
+        used = sorted(unit.kernel for unit in plan(program).units.values())
+        assert used == (kernels or ["neuron_contraction"] * 2)
+        np.testing.assert_allclose(native(program, arrays), by_jax(program, *arrays), atol=2e-5)
+
+
+def test_what_is_repeated_is_read_from_where_it_is_once():
+    """A mask that several layers repeat for each head: not what it is repeated to."""
+    program, arrays = fused(
+        """
+        x = f32[16,64] parameter(0)
+        w = f32[64,64] parameter(1)
+        m = f32[64] parameter(2)
+        t = f32[64] tanh(m)
+        ts = f32[16,64] broadcast(t), dimensions={1}
+        d = f32[16,64] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+        a = f32[16,64] add(d, ts)
+        e = f32[16,64] dot(a, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+        ROOT r = f32[16,64] add(e, ts)
+        """
+    )
+    read = {program.main.instructions[p].op for u in plan(program).units.values() for p in u.reads}
+    assert "tanh" in read
+    assert "broadcast" not in read
+    np.testing.assert_allclose(native(program, arrays), by_jax(program, *arrays), atol=2e-4)
 
 
 # batch, height, width, channels, out, kernel, stride, dilation, padding, groups

@@ -12,8 +12,17 @@ import torch
 import torch_neuronx
 from neff.container import read_neff
 from neff.program import Program, Region
-from runtime.units.rows import reduction_of, row_code
-from tests.runtime.tiles import by_jax, in_rows, members_of, program_of, same_bits
+from runtime.units.ops import OPS
+from runtime.units.rows import lower_rows, reduction_of, row_code
+from tests.runtime.tiles import (
+    SMALLEST,
+    by_jax,
+    flushed,
+    in_rows,
+    members_of,
+    program_of,
+    same_bits,
+)
 
 BODIES = """
 add { p = f32[] parameter(0) q = f32[] parameter(1) ROOT r = f32[] add(p, q) }
@@ -41,19 +50,22 @@ def reducing(text: str) -> Program:
     return program_of(f"HloModule m\n{BODIES}\nENTRY main {{\n{text}\n}}")
 
 
+SOFTMAX = """
+    x = f32[{rows},{columns}] parameter(0)
+    low = f32[] constant(-inf)
+    zero = f32[] constant(0)
+    m = f32[{rows}] reduce(x, low), dimensions={{1}}, to_apply=max
+    mb = f32[{rows},{columns}] broadcast(m), dimensions={{0}}
+    d = f32[{rows},{columns}] subtract(x, mb)
+    e = f32[{rows},{columns}] exponential(d)
+    s = f32[{rows}] reduce(e, zero), dimensions={{1}}, to_apply=add
+    sb = f32[{rows},{columns}] broadcast(s), dimensions={{0}}
+    {end} = f32[{rows},{columns}] divide(e, sb)
+"""
+
+
 def softmax(rows: int, columns: int) -> Program:
-    return reducing(f"""
-        x = f32[{rows},{columns}] parameter(0)
-        low = f32[] constant(-inf)
-        zero = f32[] constant(0)
-        m = f32[{rows}] reduce(x, low), dimensions={{1}}, to_apply=max
-        mb = f32[{rows},{columns}] broadcast(m), dimensions={{0}}
-        d = f32[{rows},{columns}] subtract(x, mb)
-        e = f32[{rows},{columns}] exponential(d)
-        s = f32[{rows}] reduce(e, zero), dimensions={{1}}, to_apply=add
-        sb = f32[{rows},{columns}] broadcast(s), dimensions={{0}}
-        ROOT r = f32[{rows},{columns}] divide(e, sb)
-    """)
+    return reducing(SOFTMAX.format(rows=rows, columns=columns, end="ROOT r"))
 
 
 @pytest.mark.parametrize("columns", [1, 2, 7, 15, 16, 17, 31, 33, 64, 100, 1000, 5000])
@@ -84,6 +96,52 @@ def test_a_sum_is_at_least_as_near_as_one_after_the_other():
     one_by_one = np.cumsum(x, axis=1, dtype=np.float32)[:, -1]
     assert (np.abs(made - exact) <= np.abs(one_by_one - exact)).all()
     np.testing.assert_allclose(made, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [16, 37])
+def test_quotients_by_a_number_of_the_row_are_those_of_a_division(columns):
+    """To the last bit, also where a row has numbers of any size, and for divisors of any."""
+    draws = np.random.default_rng(9)
+    y = np.float32(
+        [*draws.uniform(1, 2, 3000), *np.exp2(draws.uniform(-120, 120, 500)), -3, 0, np.inf, np.nan]
+    )
+    y[:2] = np.nextafter(np.float32([1, 2]), np.float32([2, 1]))
+    x = np.float32(draws.uniform(1, 2, (y.size, columns)))
+    x[::3] *= np.exp2(draws.integers(-88, 88, x[::3].shape)).astype(np.float32)
+    x[::5, 3:7] = np.float32([0, -0.0, 1e-38, -np.inf])
+    x[7] = np.nan
+    p = reducing(f"""
+        x = f32[{y.size},{columns}] parameter(0)
+        y = f32[{y.size}] parameter(1)
+        yb = f32[{y.size},{columns}] broadcast(y), dimensions={{0}}
+        ROOT r = f32[{y.size},{columns}] divide(x, yb)
+    """)
+    x, y = flushed(x), flushed(y)
+    with np.errstate(all="ignore"):
+        exact = x / y[:, None]
+    near = np.abs(exact) <= SMALLEST
+    assert (same_bits(in_rows(p, x, y), flushed(exact)) | near).all()
+
+
+def test_a_softmax_of_rows_of_nothing_is_zero_without_a_choice_for_each_element():
+    p = reducing(
+        SOFTMAX.format(rows=40, columns=37, end="p")
+        + """
+        lows = f32[40] broadcast(low), dimensions={}
+        none = pred[40] compare(m, lows), direction=EQ
+        nb = pred[40,37] broadcast(none), dimensions={0}
+        zeros = f32[40,37] broadcast(zero), dimensions={}
+        ROOT r = f32[40,37] select(nb, zeros, p)
+    """
+    )
+    x = np.random.default_rng(10).standard_normal((40, 37)).astype(np.float32)
+    x[3], x[4, 5:], x[6, 2], x[9, 1] = -np.inf, -np.inf, np.nan, np.inf
+    made, expected = in_rows(p, x), by_jax(p, x)
+    np.testing.assert_allclose(made, expected, rtol=2e-6)
+    assert (made[3] == 0).all()
+    code = lower_rows(p, members_of(p))
+    ops = [code.words[n : n + 2] for n in range(len(code.words) - 6 * 11, len(code.words), 6)]
+    assert [narrow for op, narrow in ops if OPS[op] == "select"] == [1, 1]
 
 
 EXTREMES = [("max", np.max, "-inf"), ("min", np.min, "inf")]

@@ -78,17 +78,17 @@ void contract(const Contraction& c, const Threads& given, const void* left, cons
   if (!c.packed && division.row_blocks > 1) work.pack_all(threads, packed);
   const int64_t blocks = division.row_blocks * division.panel_blocks;
   const int64_t chunks = c.group_count() * blocks, panels = work.packing().panels;
-  const auto first_panel = [&](int64_t block) {  // one past the last is the end
-    return panels * (block / division.row_blocks) / division.panel_blocks;
-  };
+  const auto first_panel = [&](int64_t block) { return panels * block / division.panel_blocks; };
   parallel_for(threads, chunks, [&](int64_t chunk) {
     static thread_local Scratch scratch;
-    const int64_t group = chunk / blocks, block = chunk % blocks;
-    const Range range{first_panel(block), first_panel(block + division.row_blocks)};
-    const Range rows = work.rows_of(block % division.row_blocks, division.row_blocks);
+    const int64_t group = chunk / blocks;
+    const Division::Block block = division.block(chunk % blocks);
+    const Range rows = work.rows_of(block.rows, division.row_blocks);
+    const Range range{first_panel(block.panels), first_panel(block.panels + 1)};
     const int64_t next = chunk + 1;  // mostly
     const char* const after =
-        next < chunks ? work.ready(next / blocks, first_panel(next % blocks)) : nullptr;
+        next < chunks ? work.ready(next / blocks, first_panel(division.block(next % blocks).panels))
+                      : nullptr;
     work.run(group, rows, range, work.panels(group, range, scratch), program, task, scratch,
              nullptr, after);
   });

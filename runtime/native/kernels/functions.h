@@ -163,6 +163,37 @@ inline vec logistic(vec x) {
   return x < -88.0f ? vec{} : made;
 }
 
+// Quotients by one number, rounded as a division rounds them: with the float nearest to 1 / y, a
+// step of Newton's ends beside x / y, and another at the float nearest to it. What might be lost
+// below the least normal number on the way is divided.
+class Divisor {
+ public:
+#if defined(__AVX512F__)
+  explicit Divisor(vec y)
+      : y_(y), inverse_(1.0f / y), plain_(!(y[0] >= 0x1p-30f && y[0] <= 0x1p30f)) {}
+
+  vec divide(vec x) const {
+    const uvec size = (uvec)abs(x), least = (uvec)splat(0x1p-90f), most = (uvec)splat(0x1p90f);
+    const ivec outside = (size - least > most - least) & (size != 0);
+    if (plain_ || _mm512_test_epi32_mask((__m512i)outside, (__m512i)outside) != 0) return x / y_;
+    const vec beside = x * inverse_;
+    const vec nearer = fma(fma(-beside, y_, x), inverse_, beside);
+    return fma(fma(-nearer, y_, x), inverse_, nearer);
+  }
+
+ private:
+  const vec y_, inverse_;
+  const bool plain_;
+#else
+  explicit Divisor(vec y) : y_(y) {}
+
+  vec divide(vec x) const { return x / y_; }
+
+ private:
+  const vec y_;
+#endif
+};
+
 inline vec silu(vec x) { return logistic(x) * x; }
 
 // x / 2 * (1 + erf(x / sqrt(2))), each step rounded as it is by itself.

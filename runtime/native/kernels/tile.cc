@@ -38,96 +38,126 @@ class TileRun {
   void load(const Op& op);
   void store(const Op& op);
   void extremum(const Op& op, bool greatest);
+  void divide(const Op& op);
   // Reduces what `term` makes of N sources by `f`.
   template <int N, class Term, class F>
   void reduce(const Op& op, vec neutral, Term&& term, F&& f);
 
   template <class F>
   void unary(const Op& op, F&& f) {
-    const View a = views_[op.a];
-    apply(op, {a}, [&](const View& to, const View* in, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) {
-        kernels::store(to.data + i * to.column, f(kernels::load(in[0].data + i * in[0].column)));
-      }
+    apply(op, {views_[op.a]}, [&](const View* in, int64_t count, auto&& put) {
+      const int64_t as = in[0].column;
+      const float* const a = in[0].data;
+      for (int64_t i = 0; i < count; ++i) put(i, f(kernels::load(a + i * as)));
     });
   }
   template <class F>
   void binary(const Op& op, F&& f) {
-    apply(op, {views_[op.a], views_[op.b]}, [&](const View& to, const View* in, int64_t count) {
+    apply(op, {views_[op.a], views_[op.b]}, [&](const View* in, int64_t count, auto&& put) {
       const int64_t as = in[0].column, bs = in[1].column;
-      const float *a = in[0].data, *b = in[1].data;
+      const float *const a = in[0].data, *const b = in[1].data;
       for (int64_t i = 0; i < count; ++i) {
-        kernels::store(to.data + i * to.column,
-                       f(kernels::load(a + i * as), kernels::load(b + i * bs)));
+        put(i, f(kernels::load(a + i * as), kernels::load(b + i * bs)));
       }
     });
   }
   template <class F>
   void ternary(const Op& op, F&& f) {
     apply(op, {views_[op.a], views_[op.b], views_[op.c]},
-          [&](const View& to, const View* in, int64_t count) {
+          [&](const View* in, int64_t count, auto&& put) {
             for (int64_t i = 0; i < count; ++i) {
-              kernels::store(to.data + i * to.column,
-                             f(kernels::load(in[0].data + i * in[0].column),
-                               kernels::load(in[1].data + i * in[1].column),
-                               kernels::load(in[2].data + i * in[2].column)));
+              put(i, f(kernels::load(in[0].data + i * in[0].column),
+                       kernels::load(in[1].data + i * in[1].column),
+                       kernels::load(in[2].data + i * in[2].column)));
             }
           });
   }
 
  private:
+  bool ends_plain();  // whether the result's rows are whole vectors where they end, told by `end_`
   float* home(int number) const {
     return scratch_ + int64_t{number} * tile_.rows * tile_.ld;
   }
   View wide(float* data) const { return {data, tile_.ld, W}; }
   View narrow(float* data) const { return {data, W, 0}; }
 
-  // Calls body(to, in, count) for stretches of vectors; their views' `column` is the step.
-  template <int N, class Body>
+  // Calls body(in, count, put) for stretches of vectors: `column` of a view is the step, and
+  // put(i, x) takes the i-th of what is made. `Across`: stretches are within a row.
+  template <bool Across = false, int N, class Body>
   void apply(const Op& op, const View (&in)[N], Body&& body) {
-    float* const to = op.to == direct_ && &op == last_ ? direct_at_ : home(op.to);
-    if (op.narrow) {
-      View flat[N];
-      for (int k = 0; k < N; ++k) flat[k] = {in[k].data, 0, in[k].row};
-      body({to, 0, W}, flat, tile_.rows);
-      views_[op.to] = narrow(to);
-      return;
+    if (&op == last_ && end_.type == Type::bf16) {  // whole lines
+      return apply_to<true>(op, in, body, static_cast<uint16_t*>(end_.data), end_.step);
     }
-    const bool elsewhere = op.to == direct_ && &op == last_;
-    const View made{to, elsewhere ? direct_step_ : tile_.ld, W};
-    bool even = made.row == tile_.ld;
+    if (&op == last_) {
+      return apply_to<Across>(op, in, body, static_cast<float*>(end_.data), end_.step);
+    }
+    float* const to = home(op.to);
+    if (!op.narrow) return apply_to<Across>(op, in, body, to, tile_.ld);
+    View flat[N];
+    for (int k = 0; k < N; ++k) flat[k] = {in[k].data, 0, in[k].row};
+    body(flat, tile_.rows, [&](int64_t i, vec x) { kernels::store(to + i * W, x); });
+    views_[op.to] = narrow(to);
+  }
+  // The same of values that are not one per row, to memory whose rows are `row` elements apart.
+  template <bool Across, class To, int N, class Body>
+  void apply_to(const Op& op, const View (&in)[N], Body&& body, To* to, int64_t row) {
+    const auto made = [&](To* at, int64_t step) {
+      return [=](int64_t i, vec x) {
+        if constexpr (sizeof(To) == 2) {
+          store_as(at + i * step, f32_to_bf16(x));
+        } else {
+          kernels::store(at + i * step, x);
+        }
+      };
+    };
+    bool even = !Across && row == tile_.ld;
     for (int k = 0; k < N; ++k) {
       even &= (in[k].row == tile_.ld && in[k].column == W) || (in[k].row | in[k].column) == 0;
     }
     if (even) {
-      body(made, in, int64_t{tile_.rows} * tile_.ld / W);
-    } else if (tile_.ld / W < tile_.rows) {  // the longer stretches, down the columns
+      body(in, int64_t{tile_.rows} * tile_.ld / W, made(to, W));
+    } else if (!Across && tile_.ld / W < tile_.rows) {  // the longer stretches, down the columns
       View down[N];
       for (int64_t i = 0; i < tile_.ld / W; ++i) {
         for (int k = 0; k < N; ++k) down[k] = {in[k].data + i * in[k].column, 0, in[k].row};
-        body({made.data + i * W, 0, made.row}, down, tile_.rows);
+        body(down, tile_.rows, made(to + i * W, row));
       }
     } else {
-      View row[N];
+      View across[N];
       for (int r = 0; r < tile_.rows; ++r) {
-        for (int k = 0; k < N; ++k) row[k] = {in[k].data + r * in[k].row, 0, in[k].column};
-        body({made.data + r * made.row, 0, W}, row, tile_.ld / W);
+        for (int k = 0; k < N; ++k) across[k] = {in[k].data + r * in[k].row, 0, in[k].column};
+        body(across, tile_.ld / W, made(to + r * row, W));
       }
     }
-    views_[op.to] = made;
+    if constexpr (sizeof(To) == 4) views_[op.to] = {to, row, W};
   }
 
   const TileTask& task_;
   const TileProgram& program_;
   const Tile& tile_;
   float* const scratch_;
-  // The op whose result is stored next goes to the output itself where that lies plain.
+  // The op whose result is stored next goes to the output itself where whole vectors lie there.
+  struct End {
+    Type type;
+    void* data;
+    int64_t step;  // elements from row to row
+  };
   const Op* last_ = nullptr;
-  int direct_ = -1;
-  float* direct_at_ = nullptr;
-  int64_t direct_step_ = 0;
+  End end_{};
   View views_[kMaxRegisters];
 };
+
+void TileRun::divide(const Op& op) {
+  const View a = views_[op.a], b = views_[op.b];
+  const bool by_rows = !op.narrow && b.column == 0 && b.row != 0;
+  if (!by_rows) return binary(op, [](vec x, vec y) -> vec { return x / y; });
+  apply<true>(op, {a, b}, [](const View* in, int64_t count, auto&& put) {
+    const Divisor divisor(kernels::load(in[1].data));
+    for (int64_t i = 0; i < count; ++i) {
+      put(i, divisor.divide(kernels::load(in[0].data + i * in[0].column)));
+    }
+  });
+}
 
 void TileRun::load(const Op& op) {
   const Walk& walk = task_.walks_[op.a];
@@ -146,8 +176,8 @@ void TileRun::load(const Op& op) {
   }
   made = wide(to);
   int64_t step;
-  if (walk.row_rank == 0 || (walk.row_rank == 1 && walk.rows[0].step == 0)) {
-    read_row(walk, tile_, walk.data, to);  // one for all
+  if (char* row; lies_once(walk, tile_, &row)) {
+    read_row(walk, tile_, row, to);
     made.row = 0;
   } else if (char* at; lies_even(walk, tile_, &at, &step)) {
     by_type(walk.type, [&](auto t) {
@@ -164,7 +194,7 @@ void TileRun::load(const Op& op) {
 }
 
 void TileRun::store(const Op& op) {
-  if (op.a == direct_) return;  // was computed there
+  if (last_ != nullptr) return;  // was computed there
   const Walk& walk = task_.walks_.back();
   const View from = views_[op.a];
   char* at;
@@ -332,7 +362,7 @@ const Line kLines[] = {
     BINARY(x + y),
     BINARY(x - y),
     BINARY(x* y),
-    BINARY(x / y),
+    {Form::compute, 2, [](TileRun& t, const Op& op) { t.divide(op); }},
     BINARY(maximum(x, y)),
     BINARY(minimum(x, y)),
     BINARY(power(x, y)),
@@ -415,17 +445,23 @@ constexpr int kCodes = sizeof(kLines) / sizeof(kLines[0]);
 
 }  // namespace
 
+bool TileRun::ends_plain() {
+  const Walk& walk = task_.walks_.back();
+  end_.type = walk.type;
+  char* at;
+  if (tile_.columns != tile_.ld || !lies_even(walk, tile_, &at, &end_.step)) return false;
+  end_.data = at;
+  end_.step /= bytes_of(walk.type);
+  return walk.type == Type::f32 || walk.type == Type::s32 || walk.type == Type::bf16;
+}
+
 void TileRun::run() {
   const auto& ops = program_.ops_;
   if (ops.size() >= 2) {
     const Op& last = ops[ops.size() - 2];
     const Op& end = ops.back();
     const bool computed = kLines[last.code].form == Form::compute && !last.narrow;
-    if (computed && last.to == end.a && !end.narrow &&
-        lies_plain(task_.walks_.back(), tile_, &direct_at_, &direct_step_)) {
-      direct_ = end.a;
-      last_ = &last;
-    }
+    if (computed && last.to == end.a && !end.narrow && ends_plain()) last_ = &last;
   }
   for (const Op& op : ops) kLines[op.code].run(*this, op);
 }
@@ -619,14 +655,15 @@ TileTask::TileTask(const TileProgram& program, const Buffer* operands, const Buf
   }
 }
 
-void TileTask::fetch(const Tile& tile) const {
+void TileTask::fetch(const Tile& tile, bool made) const {
   for (const int n : far_) {
+    if (!made && n == program_.operands()) continue;
     const Walk& walk = walks_[n];
     const int64_t size = bytes_of(walk.type), step = walk.rows[0].step * size;
     const char* row = walk.data + tile.row0 * step + tile.column0 * size;
     for (int r = 0; r < tile.rows; ++r, row += step) {
       for (int64_t at = 0; at < tile.columns * size; at += kCacheLine) {
-        __builtin_prefetch(row + at, 0, 3);
+        __builtin_prefetch(row + at, 0, 2);
       }
     }
   }

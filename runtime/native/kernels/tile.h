@@ -113,9 +113,9 @@ class TileTask {
   // Compute a tile and store it. Columns from `columns` up to ld are computed with and may hold
   // anything; buffers are neither read nor written there.
   void run(const Tile& tile, float* scratch) const;
-  // Ask for what a tile will read and write of buffers that no cache keeps: the processor foresees
-  // no rows of which a tile sees a little each.
-  void fetch(const Tile& tile) const;
+  // Ask for what a tile will read, and with `made` for what it will write, of buffers that no cache
+  // keeps: the processor foresees no rows of which a tile sees a little each.
+  void fetch(const Tile& tile, bool made) const;
   bool fetches() const { return !far_.empty(); }  // whether there are such buffers
 
  private:

@@ -185,6 +185,18 @@ inline bool lies_even(const Walk& walk, const Tile& tile, char** at, int64_t* st
   return true;
 }
 
+// Whether all rows of a tile are one, and where that lies.
+inline bool lies_once(const Walk& walk, const Tile& tile, char** row) {
+  *row = walk.data;
+  if (walk.row_rank == 0) return true;
+  const auto& inner = walk.rows[walk.row_rank - 1];
+  if (inner.step != 0 || tile.row0 % inner.size + tile.rows > inner.size) return false;
+  Tile first = tile;
+  first.rows = 1;
+  each_row(walk, first, [&](int, char* data) { *row = data; });
+  return true;
+}
+
 inline void read_row(const Walk& walk, const Tile& tile, char* data, float* to) {
   const int64_t size = bytes_of(walk.type);
   each_run(walk, tile, data, [&](char* from, int64_t first, int64_t count, int64_t step) {

@@ -27,8 +27,13 @@ constexpr int64_t kLastCache = 4 * 1024 * 1024;
 // What a program's registers may take of a first-level cache while it runs on several tiles.
 constexpr int64_t kTileBytes = 16 * 1024;
 constexpr int64_t kMostTiles = 8;
+// Products of so many rows take longer than reading the weights: that each thread reads them all
+// costs less than rows that another thread's cache has.
+constexpr int64_t kManyRows = 96;
 // A sum of so many steps takes much longer than any program's.
 constexpr int64_t kLongSum = 512;
+// A sum of so many products takes less than it does to write it to memory.
+constexpr int64_t kShortSum = 64;
 // A depth of so few elements is better read together with that of the next taps.
 constexpr int64_t kShallow = 8;
 
@@ -107,6 +112,8 @@ Division::Division(const Contraction& c, const Packing& p, int64_t threads) {
   const int64_t tiles = tiles_of(c.row_count(), p.tile_rows);
   row_blocks = panel_blocks = 1;
   if (right > kCache && left > kCache) row_blocks = (left + kCache - 1) / kCache;
+  by_rows = right > kCache && threads > 1 && c.row_count() >= threads * kManyRows;
+  if (by_rows) row_blocks = (row_blocks + threads - 1) / threads * threads;
   if (right > kCache || tiles < wanted) {
     // Each panel is read once, by one thread.
     panel_blocks = std::min(p.panels, (wanted + row_blocks - 1) / row_blocks);
@@ -259,6 +266,8 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
                     Tiles&& tiles, const char* after) const {
   const int64_t count = tiles.count(), tall = p_.tile_rows, before = group * c_.row_count();
   const bool streams = p_.group_bytes > kCache;
+  // After these, what is written goes sooner than memory takes it, unless it is asked for.
+  const bool short_sums = c_.tap_count() * c_.depth <= kShortSum;
   const int64_t beside =
       count == 1 && !c_.each ? panels_at_once(program, rows.last - rows.first) : 1;
   const auto run = [&](int64_t panel, int64_t from, int64_t to) {
@@ -273,7 +282,7 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
       const int64_t first = tiles.row(t), end = std::min(t + most, to);
       const Tile made{before + first, static_cast<int>(tiles.row(end) - first), column,
                       static_cast<int>(columns), static_cast<int>(ld)};
-      task.fetch(made);
+      task.fetch(made, short_sums);
       for (; t < end; ++t) {
         for (int64_t n = panel; n < last; ++n) {
           const char* const data = packed + n * p_.panel_bytes;

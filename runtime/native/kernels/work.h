@@ -15,9 +15,19 @@ class Staging;
 
 // How the tiles of a group are divided into chunks: blocks of rows, and of panels.
 struct Division {
+  struct Block {
+    int64_t rows, panels;
+  };
   int64_t row_blocks, panel_blocks;
+  // Whether chunks of the same rows follow each other, not those of the same panels: each thread
+  // then has rows of its own, in this call as in those before and after it.
+  bool by_rows;
 
   Division(const Contraction& c, const Packing& p, int64_t threads);
+  Block block(int64_t number) const {
+    if (by_rows) return {number / panel_blocks, number % panel_blocks};
+    return {number % row_blocks, number / row_blocks};
+  }
 };
 
 // A stretch of rows, or of panels.
