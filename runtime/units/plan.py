@@ -13,7 +13,7 @@ from runtime.kernels.kind import Value
 from runtime.units.chain import chained
 from runtime.units.contraction import contraction, packed_words
 from runtime.units.native import Place
-from runtime.units.ops import TYPES
+from runtime.units.ops import ELEMENTWISE, TYPES
 from runtime.units.rows import row_code
 from runtime.units.tile import TileCode, tile_code
 from runtime.units.unit import Slot, Unit
@@ -21,8 +21,9 @@ from runtime.units.weights import Copied, Held, Packed
 from runtime.units.windows import windows
 
 # The anchors of regions that kernels run.
-_ANCHORS = frozenset({"dot", "convolution", "reduce", "reduce-window", "convert"})
-# Numbers that XLA, on one thread, takes longer to round than a kernel is called.
+_ANCHORS = frozenset({"dot", "convolution", "reduce", "reduce-window"})
+# Elements of which a pass is worth a kernel: XLA makes it on one thread, to which what the others
+# made has to come first.
 MANY = 64 * 1024
 # Bytes of a weight that is worth having twice where others read it, too.
 MOST_COPIED = 64 * 1024
@@ -73,7 +74,8 @@ def _visible(program: Program) -> frozenset[int]:
     main = program.main
     found = {p for p, i in main.numbered() if i.op in ("constant", "parameter")}
     for region in program.regions:
-        found.update(region.members[-1:] if region.anchor in _ANCHORS else region.members)
+        within = region.anchor in _ANCHORS or _is_pass(main, region)
+        found.update(region.members[-1:] if within else region.members)
     return frozenset(found)
 
 
@@ -86,19 +88,20 @@ def _unit(
         return _contraction(program, region, anchors[0], visible, held)
     if not _of_arrays(main, region):
         return None
-    if region.anchor == "reduce" or _shortens(main, region):
+    if region.anchor == "reduce" or _is_pass(main, region):
         code = row_code(program, region.members, visible)
-        return None if code is None else _rows(region, code)
-    if region.anchor == "reduce-window":
+        if code is not None:
+            return _rows(region, code)
+    if region.anchor in ("reduce", "reduce-window") and len(anchors) == 1:
         return _windows(program, region, anchors[0], visible)
     return None
 
 
-def _shortens(main: Function, region: Region) -> bool:
-    """Whether a region rounds many numbers: what reads them, by the same threads, is a kernel."""
+def _is_pass(main: Function, region: Region) -> bool:
+    """Whether a region is elementwise, of many elements."""
     made = main.instructions[region.members[-1]]
-    short = made.op == region.anchor == "convert" and made.array.dtype == "bf16"
-    return short and made.array.size >= MANY
+    elementwise = region.anchor == made.op in ELEMENTWISE and isinstance(made.shape, Shape)
+    return elementwise and made.array.size >= MANY
 
 
 def _of_arrays(main: Function, region: Region) -> bool:

@@ -7,7 +7,7 @@ from itertools import product
 from math import prod
 
 from neff.program import Function, Instruction, Program
-from runtime.units.lowering import Lowering, Reductions
+from runtime.units.lowering import Lowering, Reductions, Use
 from runtime.units.ops import ELEMENTWISE
 from runtime.units.space import Map, Space, UnsaidError
 from runtime.units.tile import TileCode, encode, settled, unless_unsaid
@@ -53,9 +53,9 @@ def lower_rows(
     for space, columns in _candidates(main, members, reduces):
 
         def lower(space: Space, columns: Columns = columns) -> TileCode:
-            reductions = Reductions(columns(space), ops)
+            reductions = Reductions(columns(space), ops) if reduces else None
             lowering = Lowering(main, members, space, reductions=reductions, visible=visible)
-            return _in_rows(lowering, reductions, near)
+            return _in_rows(lowering, near)
 
         try:
             return settled(space, lower)
@@ -64,10 +64,10 @@ def lower_rows(
     raise UnsaidError(reasons[-1])
 
 
-def _in_rows(lowering: Lowering, reductions: Reductions, near: bool) -> TileCode:
-    lowered, space = lowering.made(), lowering.space
-    rows = [atom for atom in range(len(space.sizes)) if atom not in reductions.columns]
-    columns = reductions.columns
+def _in_rows(lowering: Lowering, near: bool) -> TileCode:
+    lowered, space, reductions = lowering.made(), lowering.space, lowering.reductions
+    columns = reductions.columns if reductions else _last_atoms(space, lowered.uses)
+    rows = [atom for atom in range(len(space.sizes)) if atom not in columns]
     apart = [u for u in lowered.uses if columns and u.strides[columns[-1]] not in (0, 1)]
     if near and any(u.strides[row] for u in apart for row in rows):
         raise UnsaidError("neighbours in a row are not neighbours in memory")
@@ -80,7 +80,7 @@ def _candidates(
     """Spaces, and which of their atoms are columns."""
     dims = main.instructions[members[-1]].array.dims
     if not reduces:
-        yield Space.of(dims), _last_atoms
+        yield Space.of(dims), lambda space: ()
         return
     yield Space.of(dims), lambda space: _reduced_atoms(main, members, space, reduces)
     first = main.instructions[reduces[0]]
@@ -90,10 +90,13 @@ def _candidates(
     yield Space.of((*dims, sizes)), lambda space: space.identity[len(dims)].atoms
 
 
-def _last_atoms(space: Space) -> tuple[int, ...]:
+def _last_atoms(space: Space, uses: Sequence[Use]) -> tuple[int, ...]:
+    """The atoms of columns where nothing is reduced: walked along as one in all buffers."""
     sizes = space.sizes
-    first = len(sizes)
+    first = max(len(sizes) - 1, 0)
     while first > 0 and prod(sizes[first:]) < FEW_COLUMNS:
+        if any(u.strides[first - 1] != u.strides[first] * sizes[first] for u in uses):
+            break
         first -= 1
     return tuple(range(first, len(sizes)))
 

@@ -42,7 +42,8 @@ class Windows:
 def windows(program: Program, position: int, reachable: Callable[[int], bool]) -> Windows | None:
     """A reduce-window along whose last dimension nothing moves, or None where JAX has to do it.
 
-    Its operand is seen through the instructions that are `reachable`.
+    A reduction of other dimensions is one whose windows are as large as they. The operand is seen
+    through the instructions that are `reachable`.
     """
     main = program.main
     i = main.instructions[position]
@@ -52,23 +53,37 @@ def windows(program: Program, position: int, reachable: Callable[[int], bool]) -
     neutral = NEUTRAL.get((op, i.array.dtype))
     if neutral is None or not _is_all(main, i.operands[1], neutral):
         return None
-    operand, window = _unpadded(main, i, neutral, reachable)
+    dims = i.array.dims
+    if i.op == "reduce":
+        operand, window, dims = _whole(main, i)
+    else:
+        operand, window = _unpadded(main, i, neutral, reachable)
     found = view(main, operand, lambda p: reachable(p) and _exact(main, p))
     dtype = main.instructions[found.source].array.dtype
-    columns = _columns(i.array.dims)
-    shape = _windowed(window, found, columns, i.array.dims)
+    columns = _columns(dims)
+    shape = _windowed(window, found, columns, dims)
     if dtype not in READ or shape is None:
         return None
     rows, taps = shape
     if i.array.size * prod(t.size for t in taps) < FEWEST_READ:
         return None
-    width = prod(i.array.dims[len(i.array.dims) - columns :])
+    width = prod(dims[len(dims) - columns :])
     if len(rows) > MOST_RANK or len(taps) > MOST_RANK:
         return None
     bits = int(np.float32(neutral).view(np.uint32))
     head = (COMBINED[op], TYPES[dtype], bits, found.offset, width)
     lists = (n for listed in (rows, taps) for n in (len(listed), *sum(listed, ())))
     return Windows(found.source, (*head, *lists), columns)
+
+
+def _whole(
+    main: Function, i: Instruction
+) -> tuple[int, tuple[WindowDimension, ...], tuple[int, ...]]:
+    """What a reduction is of, its windows, and the result's dimensions with those of size 1."""
+    operand, reduced = i.operands[0], i["dimensions"]
+    of = main.instructions[operand].array.dims
+    window = tuple(WindowDimension(size if d in reduced else 1) for d, size in enumerate(of))
+    return operand, window, tuple(1 if d in reduced else size for d, size in enumerate(of))
 
 
 def _is_all(main: Function, position: int, neutral: float) -> bool:

@@ -144,6 +144,23 @@ def test_a_softmax_of_rows_of_nothing_is_zero_without_a_choice_for_each_element(
     assert [narrow for op, narrow in ops if OPS[op] == "select"] == [1, 1]
 
 
+@pytest.mark.parametrize("channels", [5, 16, 48, 300])
+def test_a_pass_over_an_image_with_a_number_of_each_channel(channels):
+    """Its columns are those that all it reads is walked along as one."""
+    p = program_of(f"""
+        x = f32[3,9,11,{channels}] parameter(0)
+        s = f32[3,{channels}] parameter(1)
+        b = f32[3,9,11,{channels}] broadcast(s), dimensions={{0,3}}
+        y = f32[3,9,11,{channels}] multiply(x, b)
+        ROOT r = bf16[3,9,11,{channels}] convert(y)
+    """)
+    draws = np.random.default_rng(11)
+    x = draws.standard_normal((3, 9, 11, channels)).astype(np.float32)
+    s = draws.standard_normal((3, channels)).astype(np.float32)
+    assert lower_rows(p, members_of(p)).columns == channels
+    np.testing.assert_array_equal(in_rows(p, x, s), by_jax(p, x, s))
+
+
 EXTREMES = [("max", np.max, "-inf"), ("min", np.min, "inf")]
 
 

@@ -252,6 +252,37 @@ class Pools(torch.nn.Module):
         return self.last(self.mean(torch.relu(self.largest(self.convolution(x)))))
 
 
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(
+    ("dims", "reduced", "result"),
+    [("3,14,15,40", "1,2", "3,40"), ("2,5,60,7,16", "1,3", "2,60,16"), ("700,33", "0", "33")],
+)
+def test_a_reduction_of_other_dimensions_than_the_last(op, dims, reduced, result):
+    """As a mean over an image; what follows is computed with it."""
+    p = fuse(
+        lower(
+            parse_module(f"""HloModule m
+    body {{
+      p = f32[] parameter(0)
+      q = f32[] parameter(1)
+      ROOT r = f32[] {op}(p, q)
+    }}
+    ENTRY main {{
+      x = f32[{dims}] parameter(0)
+      i = f32[] constant({OPS[op]})
+      n = f32[] constant(0.25)
+      s = f32[{result}] reduce(x, i), dimensions={{{reduced}}}, to_apply=body
+      ns = f32[{result}] broadcast(n), dimensions={{}}
+      ROOT r = f32[{result}] multiply(s, ns)
+    }}""")
+        )
+    )
+    x = drawn(dims)
+    if op == "multiply":
+        x = np.exp(x / 50).astype(np.float32)
+    np.testing.assert_allclose(natively(p, x), by_jax(p, x), rtol=1e-5, atol=1e-5)
+
+
 def test_torchs_pooling_is_native(tmp_path: Path):
     torch.manual_seed(0)
     module, x = Pools().eval(), torch.rand(1, 3, 32, 32)
