@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hlo_frontend.hlo.types import Shape
-from neff.program import Function, Kind, Program, Region
+from neff.program import Function, Instruction, Kind, Program, Region
 from runtime.kernels.kind import Value
 from runtime.units.chain import chained
 from runtime.units.contraction import contraction, packed_words
 from runtime.units.native import Place
 from runtime.units.ops import ELEMENTWISE, TYPES
 from runtime.units.rows import row_code
+from runtime.units.space import MOVEMENT
 from runtime.units.tile import TileCode, tile_code
 from runtime.units.unit import Slot, Unit
 from runtime.units.weights import Copied, Held, Packed
 from runtime.units.windows import windows
 
+_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "dot", "convolution"})
 # The anchors of regions that kernels run.
 _ANCHORS = frozenset({"dot", "convolution", "reduce", "reduce-window"})
 # Elements of which a pass is worth a kernel: XLA makes it on one thread, to which what the others
@@ -98,10 +100,27 @@ def _unit(
 
 
 def _is_pass(main: Function, region: Region) -> bool:
-    """Whether a region is elementwise, of many elements."""
+    """Whether a region is elementwise, of many elements, and a kernel makes of them what XLA does.
+
+    Where a kernel rounds to bf16 denormals are zero. What is computed has none, as XLA computes.
+    """
     made = main.instructions[region.members[-1]]
     elementwise = region.anchor == made.op in ELEMENTWISE and isinstance(made.shape, Shape)
-    return elementwise and made.array.size >= MANY
+    if not elementwise or made.array.size < MANY:
+        return False
+    rounded = [i for i in map(main.instructions.__getitem__, region.members) if _rounds(i)]
+    return all(_is_computed(main, i.operands[0]) for i in rounded)
+
+
+def _rounds(i: Instruction) -> bool:
+    return i.op == "convert" and isinstance(i.shape, Shape) and i.array.dtype == "bf16"
+
+
+def _is_computed(main: Function, position: int) -> bool:
+    """Whether a value is what arithmetic makes, however it was moved since."""
+    while (i := main.instructions[position]).op in MOVEMENT:
+        position = i.operands[0]
+    return i.op in _ARITHMETIC
 
 
 def _of_arrays(main: Function, region: Region) -> bool:
