@@ -26,7 +26,7 @@ _ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "dot", "convol
 _ANCHORS = frozenset({"dot", "convolution", "reduce", "reduce-window"})
 # Elements of which a pass is worth a kernel: XLA makes it on one thread, to which what the others
 # made has to come first.
-MANY = 64 * 1024
+MANY = 16 * 1024
 # Bytes of a weight that is worth having twice where others read it, too.
 MOST_COPIED = 64 * 1024
 
