@@ -58,7 +58,7 @@ def plan(program: Program) -> Plan:
     visible = _visible(program)
     for region in program.regions:
         made = _unit(program, region, visible, held)
-        if made is not None:
+        if made is not None and not _is_one_pass(main, region, made, found):
             found[made.result] = made
     found = chained(found, _readers(main, found))
     found = {position: _holding(program, unit, held) for position, unit in found.items()}
@@ -110,6 +110,14 @@ def _is_pass(main: Function, region: Region) -> bool:
         return False
     rounded = [i for i in map(main.instructions.__getitem__, region.members) if _rounds(i)]
     return all(_is_computed(main, i.operands[0]) for i in rounded)
+
+
+def _is_one_pass(main: Function, region: Region, unit: Unit, units: Mapping[int, Unit]) -> bool:
+    """Whether XLA, which makes what a reduction is of, reduces it as it does so."""
+    if region.anchor != "reduce" or unit.kernel != "neuron_windows":
+        return False
+    source = unit.reads[0]
+    return source not in units and main.instructions[source].op in ELEMENTWISE
 
 
 def _rounds(i: Instruction) -> bool:

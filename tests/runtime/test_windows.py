@@ -255,7 +255,12 @@ class Pools(torch.nn.Module):
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize(
     ("dims", "reduced", "result"),
-    [("3,14,15,40", "1,2", "3,40"), ("2,5,60,7,16", "1,3", "2,60,16"), ("700,33", "0", "33")],
+    [
+        ("3,14,15,40", "1,2", "3,40"),
+        ("2,5,60,7,16", "1,3", "2,60,16"),
+        ("700,33", "0", "33"),
+        ("500,700", "0", "700"),  # one row's columns, on several threads
+    ],
 )
 def test_a_reduction_of_other_dimensions_than_the_last(op, dims, reduced, result):
     """As a mean over an image; what follows is computed with it."""
@@ -281,6 +286,23 @@ def test_a_reduction_of_other_dimensions_than_the_last(op, dims, reduced, result
     if op == "multiply":
         x = np.exp(x / 50).astype(np.float32)
     np.testing.assert_allclose(natively(p, x), by_jax(p, x), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_computed_to_be_summed_is_left_to_jax():
+    """Which does both in one pass."""
+    p = fuse(
+        lower(
+            parse_module("""HloModule m
+    body { p = f32[] parameter(0) q = f32[] parameter(1) ROOT r = f32[] add(p, q) }
+    ENTRY main {
+      x = f32[300,40] parameter(0)
+      i = f32[] constant(0)
+      s = f32[300,40] multiply(x, x)
+      ROOT r = f32[40] reduce(s, i), dimensions={0}, to_apply=body
+    }""")
+        )
+    )
+    assert not plan(p).units
 
 
 def test_torchs_pooling_is_native(tmp_path: Path):

@@ -13,10 +13,13 @@ namespace neuron::kernels {
 
 class RowTiles {
  public:
-  explicit RowTiles(const TileProgram& program, int64_t most_rows = kMostRows)
+  // With `parts`, so many tiles where there is enough for them.
+  explicit RowTiles(const TileProgram& program, int64_t parts = 1)
       : columns_(program.space().columns()) {
-    const int64_t rows = program.space().rows();
-    const int64_t least = program.reduces() ? 1 : (columns_ + kBlock - 1) / kBlock;
+    const int64_t rows = program.space().rows(), most_rows = (rows + parts - 1) / parts;
+    const int64_t of_row = std::min((parts + rows - 1) / rows, (columns_ + kLine - 1) / kLine);
+    const int64_t blocks = std::max((columns_ + kBlock - 1) / kBlock, of_row);
+    const int64_t least = program.reduces() ? 1 : blocks;
     const int64_t ld = whole((columns_ + least - 1) / least);  // blocks of nearly one width
     block_ = program.reduces() ? columns_ : ld;
     const int64_t fit = kTileBytes / (4 * ld * program.registers());
@@ -46,6 +49,7 @@ class RowTiles {
   // Columns of a tile of a program that need not see all of them at once.
   static constexpr int64_t kBlock = 512;
   static constexpr int64_t kMostRows = 64;
+  static constexpr int64_t kLine = 64;  // columns of a part of a row: some lines of a cache
   static int64_t whole(int64_t count) { return (count + W - 1) / W * W; }
 
   int64_t columns_, block_, height_;

@@ -85,7 +85,8 @@ class TileRun {
   // put(i, x) takes the i-th of what is made. `Across`: stretches are within a row.
   template <bool Across = false, int N, class Body>
   void apply(const Op& op, const View (&in)[N], Body&& body) {
-    if (&op == last_ && end_.type == Type::bf16) {  // whole lines
+    if (&op == last_ && end_.type == Type::bf16) {
+      // Down the columns, each line would be written in halves.
       return apply_to<true>(op, in, body, static_cast<uint16_t*>(end_.data), end_.step);
     }
     if (&op == last_) {

@@ -193,7 +193,7 @@ void combine(const Windows& w, const Threads& threads, const Buffer& from,
   const char* const data = static_cast<const char*>(from.data);
   const int64_t rows = w.row_count();
   const int64_t parts = rows * w.columns * w.tap_count() < kSmall ? 1 : 4 * (threads.helpers + 1);
-  const RowTiles cut(program, (rows + parts - 1) / parts);
+  const RowTiles cut(program, parts);
   each_tile(cut, rows, parts, threads, [&](const Tile& tile, float* scratch) {
     static thread_local Offsets own;
     for (int r = 0; r < tile.rows; ++r) {
