@@ -27,6 +27,8 @@ _ANCHORS = frozenset({"dot", "convolution", "reduce", "reduce-window"})
 # Elements of which a pass is worth a kernel: XLA makes it on one thread, to which what the others
 # made has to come first.
 MANY = 16 * 1024
+# Elements that no cache keeps: there XLA gains more by writing over what it reads.
+MOST = 1024 * 1024
 # Bytes of a weight that is worth having twice where others read it, too.
 MOST_COPIED = 64 * 1024
 
@@ -107,6 +109,8 @@ def _is_pass(main: Function, region: Region) -> bool:
     made = main.instructions[region.members[-1]]
     elementwise = region.anchor == made.op in ELEMENTWISE and isinstance(made.shape, Shape)
     if not elementwise or made.array.size < MANY:
+        return False
+    if made.array.size > MOST and not _rounds(made):
         return False
     rounded = [i for i in map(main.instructions.__getitem__, region.members) if _rounds(i)]
     return all(_is_computed(main, i.operands[0]) for i in rounded)
