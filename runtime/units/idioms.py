@@ -55,21 +55,22 @@ def chosen_by_row(steps: Sequence[Step]) -> list[Step]:
         found = _softmax(choice, made, read)
         if found is None:
             continue
-        least, total = (Step("select", max(made) + n, narrow=True) for n in (1, 2))
-        condition = choice.sources[0]
+        maximum, total = (
+            Step(
+                "select",
+                max(made) + n,
+                (choice.sources[0], Immediate.of(number), of.to),
+                narrow=True,
+            )
+            for n, number, of in ((1, 0.0, found.maximum), (2, 1.0, found.total))
+        )
+        shifted = replace(found.shifted, sources=(found.shifted.sources[0], maximum.to))
+        quotient = replace(found.quotient, to=choice.to, sources=(found.power.to, total.to))
         new = {
-            found.shifted.to: [
-                replace(least, sources=(condition, Immediate.of(0.0), found.maximum.to)),
-                replace(found.shifted, sources=(found.shifted.sources[0], least.to)),
-            ],
-            found.total.to: [
-                found.total,
-                replace(total, sources=(condition, Immediate.of(1.0), found.total.to)),
-            ],
+            found.shifted.to: [maximum, shifted],
+            found.total.to: [found.total, total],
             found.quotient.to: [],
-            choice.to: [
-                replace(found.quotient, to=choice.to, sources=(found.power.to, total.to)),
-            ],
+            choice.to: [quotient],
         }
         *others, store = steps
         return [*(s for step in others for s in new.get(step.to, [step])), store]

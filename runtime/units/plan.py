@@ -21,6 +21,7 @@ from runtime.units.unit import Slot, Unit
 from runtime.units.weights import Copied, Held, Packed
 from runtime.units.windows import windows
 
+# Ops whose results have no denormals.
 _ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "dot", "convolution"})
 # The anchors of regions that kernels run.
 _ANCHORS = frozenset({"dot", "convolution", "reduce", "reduce-window"})
@@ -107,10 +108,9 @@ def _is_pass(main: Function, region: Region) -> bool:
     Where a kernel rounds to bf16 denormals are zero. What is computed has none, as XLA computes.
     """
     made = main.instructions[region.members[-1]]
-    elementwise = region.anchor == made.op in ELEMENTWISE and isinstance(made.shape, Shape)
-    if not elementwise or made.array.size < MANY:
+    if region.anchor != made.op or made.op not in ELEMENTWISE or not isinstance(made.shape, Shape):
         return False
-    if made.array.size > MOST and not _rounds(made):
+    if made.array.size < MANY or (made.array.size > MOST and not _rounds(made)):
         return False
     rounded = [i for i in map(main.instructions.__getitem__, region.members) if _rounds(i)]
     return all(_is_computed(main, i.operands[0]) for i in rounded)

@@ -52,8 +52,8 @@ def lower_rows(
     reasons = ["nothing to compute"]
     for space, columns in _candidates(main, members, reduces):
 
-        def lower(space: Space, columns: Columns = columns) -> TileCode:
-            reductions = Reductions(columns(space), ops) if reduces else None
+        def lower(space: Space, columns: Columns | None = columns) -> TileCode:
+            reductions = Reductions(columns(space), ops) if columns else None
             lowering = Lowering(main, members, space, reductions=reductions, visible=visible)
             return _in_rows(lowering, near)
 
@@ -76,11 +76,11 @@ def _in_rows(lowering: Lowering, near: bool) -> TileCode:
 
 def _candidates(
     main: Function, members: Sequence[int], reduces: Sequence[int]
-) -> Iterator[tuple[Space, Columns]]:
-    """Spaces, and which of their atoms are columns."""
+) -> Iterator[tuple[Space, Columns | None]]:
+    """Spaces, and which of their atoms are reduced, where some are."""
     dims = main.instructions[members[-1]].array.dims
     if not reduces:
-        yield Space.of(dims), lambda space: ()
+        yield Space.of(dims), None
         return
     yield Space.of(dims), lambda space: _reduced_atoms(main, members, space, reduces)
     first = main.instructions[reduces[0]]

@@ -15,16 +15,12 @@ from tests.runtime.tiles import flushed, in_rows, members_of, program_of, same_b
 F32 = np.float32
 
 
-def constant(value: float) -> Immediate:
-    return Immediate(int(F32(value).view(np.uint32)))
-
-
 def hard_swish_steps(divisor: float = 6.0) -> list[Step]:
     return [
-        Step("add", 1, (0, constant(3))),
-        Step("maximum", 2, (constant(0), 1)),
-        Step("minimum", 3, (2, constant(6))),
-        Step("divide", 4, (3, constant(divisor))),
+        Step("add", 1, (0, Immediate.of(3))),
+        Step("maximum", 2, (Immediate.of(0), 1)),
+        Step("minimum", 3, (2, Immediate.of(6))),
+        Step("divide", 4, (3, Immediate.of(divisor))),
         Step("multiply", 5, (0, 4)),
         Step("store", -1, (5,)),
     ]
@@ -115,10 +111,10 @@ def test_an_op_of_one_value_computes_what_its_steps_do():
 
 def gelu_steps() -> list[Step]:
     return [
-        Step("multiply", 1, (constant(0.7071067690849304), 0)),
+        Step("multiply", 1, (Immediate.of(0.7071067690849304), 0)),
         Step("erf", 2, (1,)),
-        Step("add", 3, (constant(1), 2)),
-        Step("multiply", 4, (0, constant(0.5))),
+        Step("add", 3, (Immediate.of(1), 2)),
+        Step("multiply", 4, (0, Immediate.of(0.5))),
         Step("multiply", 5, (3, 4)),
         Step("store", -1, (5,)),
     ]

@@ -30,7 +30,17 @@ def pooled(
     op: str, operand: str, result: str, window: str, dtype: str = "f32", tail: str = ""
 ) -> Program:
     """A reduce-window, and what follows it: `tail` reads `s` and ends in the root."""
-    text = f"""HloModule m
+    text = f"""
+      {"" if tail else "ROOT "}s = {dtype}[{result}]
+        reduce-window(x, i), window={{{window}}}, to_apply=body
+      {tail}
+    """
+    return combining(op, operand, text, dtype)
+
+
+def combining(op: str, operand: str, text: str, dtype: str = "f32") -> Program:
+    """What the text makes of an array `x`, with `i` and `body` for what combines its elements."""
+    module = f"""HloModule m
     body {{
       p = {dtype}[] parameter(0)
       q = {dtype}[] parameter(1)
@@ -39,11 +49,9 @@ def pooled(
     ENTRY main {{
       x = {dtype}[{operand}] parameter(0)
       i = {dtype}[] constant({OPS[op]})
-      {"" if tail else "ROOT "}s = {dtype}[{result}]
-        reduce-window(x, i), window={{{window}}}, to_apply=body
-      {tail}
+      {text}
     }}"""
-    return fuse(lower(parse_module(text)))
+    return fuse(lower(parse_module(module)))
 
 
 def natively(program: Program, *arrays: np.ndarray) -> np.ndarray:
@@ -240,18 +248,6 @@ def test_the_rest_is_left_to_jax(why):
     assert not plan(LEFT[why]).units
 
 
-class Pools(torch.nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = torch.nn.Conv2d(3, 24, 3, padding=1)
-        self.largest = torch.nn.MaxPool2d(3, 2, 1)
-        self.mean = torch.nn.AvgPool2d(2)
-        self.last = torch.nn.Conv2d(24, 16, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(self.mean(torch.relu(self.largest(self.convolution(x)))))
-
-
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize(
     ("dims", "reduced", "result"),
@@ -264,24 +260,13 @@ class Pools(torch.nn.Module):
 )
 def test_a_reduction_of_other_dimensions_than_the_last(op, dims, reduced, result):
     """As a mean over an image; what follows is computed with it."""
-    p = fuse(
-        lower(
-            parse_module(f"""HloModule m
-    body {{
-      p = f32[] parameter(0)
-      q = f32[] parameter(1)
-      ROOT r = f32[] {op}(p, q)
-    }}
-    ENTRY main {{
-      x = f32[{dims}] parameter(0)
-      i = f32[] constant({OPS[op]})
+    text = f"""
       n = f32[] constant(0.25)
       s = f32[{result}] reduce(x, i), dimensions={{{reduced}}}, to_apply=body
       ns = f32[{result}] broadcast(n), dimensions={{}}
       ROOT r = f32[{result}] multiply(s, ns)
-    }}""")
-        )
-    )
+    """
+    p = combining(op, dims, text)
     x = drawn(dims)
     if op == "multiply":
         x = np.exp(x / 50).astype(np.float32)
@@ -290,19 +275,24 @@ def test_a_reduction_of_other_dimensions_than_the_last(op, dims, reduced, result
 
 def test_what_is_computed_to_be_summed_is_left_to_jax():
     """Which does both in one pass."""
-    p = fuse(
-        lower(
-            parse_module("""HloModule m
-    body { p = f32[] parameter(0) q = f32[] parameter(1) ROOT r = f32[] add(p, q) }
-    ENTRY main {
-      x = f32[300,40] parameter(0)
-      i = f32[] constant(0)
+    text = """
       s = f32[300,40] multiply(x, x)
       ROOT r = f32[40] reduce(s, i), dimensions={0}, to_apply=body
-    }""")
-        )
-    )
+    """
+    p = combining("add", "300,40", text)
     assert not plan(p).units
+
+
+class Pools(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 24, 3, padding=1)
+        self.largest = torch.nn.MaxPool2d(3, 2, 1)
+        self.mean = torch.nn.AvgPool2d(2)
+        self.last = torch.nn.Conv2d(24, 16, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.mean(torch.relu(self.largest(self.convolution(x)))))
 
 
 def test_torchs_pooling_is_native(tmp_path: Path):
