@@ -25,6 +25,7 @@ from runtime.rounding import NEAREST, Rounding, rounding_in_force
 from runtime.settings import switched_on
 from runtime.units.native import Place, available
 from runtime.units.plan import Plan, Planned, plan
+from runtime.units.sequence import KernelSequence, whole
 from runtime.units.weights import Memory
 
 # What the tensor of an element type is called in torch.
@@ -55,9 +56,9 @@ INSTRUCTION_BYTES = 64  # what an instruction is counted as in the account of mo
 class Made(NamedTuple):
     """The result of a run, which may still be being computed."""
 
-    outputs: tuple[jax.Array, ...]
+    outputs: tuple[jax.Array | np.ndarray, ...]
     state: State
-    out_of_bounds: jax.Array | None  # whether a gather or scatter left its operand
+    out_of_bounds: jax.Array | np.bool_ | None  # whether a gather or scatter left its operand
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ class Executable:
         self.narrowed = _narrowed_inputs(program, self._called)
         self.loops = any(i.op == "while" for f in program.functions for i in f.instructions)
         self.needs = self._needs()
+        self.initial_state: State = ()
+        self._sequence: KernelSequence | None = None
         with jax.enable_x64(True):
             self._place(mode, key)
 
@@ -131,32 +134,42 @@ class Executable:
         return Needs(p.name, code, constants, states + moved, p.scratchpad)
 
     def _place(self, mode: Mode, key: str | None) -> None:
-        """Put weights and states on the device, each once, and compile the program for it.
+        """Put weights and states on the device, each once, and make the program ready for it.
 
         Weights are written as kernels read them meanwhile, which takes all processors.
         """
-        made = plan(self.program) if mode.native else None
+        complete = whole(self.program, mode.check_bounds) if mode.native else None
+        made = plan(self.program) if mode.native and complete is None else complete
         held = () if made is None else made.held
-        weight = self.program.weights
+        weights = self.program.weights
         memory = Memory.of(held)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "neuron-pack") as pool:
-            written = [
-                pool.submit(h.write, weight[h.digest].array, memory.room(n))
-                for n, h in enumerate(held)
-            ]
-            bound, weights = self._bound(made)
-            self.initial_state: State = tuple(bound[n] for n in self._states)
-            order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
-            position = [order.get(n) for n in range(len(self.program.inputs))]
-            called = [jax.ShapeDtypeStruct(s.dims, s.numpy) for s in self.called]
-            run = partial(_run, self.program, position, mode, made, memory.places)
-            own = [bound[n] for n in weights]
-            # States and weights themselves: a call on a device's arrays is another executable.
-            given = (*called, *self.initial_state, *own, _like(memory.array))
-            self._run = compiled(run, given, key)
+            written = [pool.submit(h.write, weights, memory.room(n)) for n, h in enumerate(held)]
+            own: list[jax.Array] = []
+            if complete is not None:
+                self._sequence = KernelSequence(self.program, complete, memory)
+            else:
+                own = self._compile(mode, key, made, memory)
             for done in written:
                 done.result()
-        self._weights = (*own, on_device(memory.array))
+        if complete is None:
+            self._weights = (*own, on_device(memory.array))
+
+    def _compile(
+        self, mode: Mode, key: str | None, made: Plan | None, memory: Memory
+    ) -> list[jax.Array]:
+        """Make it an executable of XLA's, which calls kernels. Returns what XLA reads, too."""
+        bound, weights = self._bound(made)
+        self.initial_state = tuple(bound[n] for n in self._states)
+        order = {n: p for p, n in enumerate((*self._called, *self._states, *weights))}
+        position = [order.get(n) for n in range(len(self.program.inputs))]
+        called = [jax.ShapeDtypeStruct(s.dims, s.numpy) for s in self.called]
+        run = partial(_run, self.program, position, mode, made, memory.places)
+        own = [bound[n] for n in weights]
+        # States and weights themselves: a call on a device's arrays is another executable.
+        given = (*called, *self.initial_state, *own, _like(memory.array))
+        self._run = compiled(run, given, key)
+        return own
 
     def _bound(self, made: Plan | None) -> tuple[dict[int, jax.Array], list[int]]:
         """The arrays of the inputs that are bound, each weight once, and which are weights.
@@ -173,12 +186,17 @@ class Executable:
                 bound[n] = placed[v.weight.digest]
         return bound, [n for n in bound if n not in self._states]
 
-    def run(self, arrays: Sequence[Any], state: State) -> Any:
-        """What XLA compiled, by itself; 64-bit types must be enabled."""
+    def run(self, arrays: Sequence[Any], state: State) -> Sequence[Any]:
+        """What was made ready, by itself; 64-bit types must be enabled."""
+        if self._sequence is not None:
+            return self._sequence(*arrays)[0]
         return self._run(*arrays, *state, *self._weights)
 
     def start(self, arrays: Sequence[Any], state: State) -> Made:
         """Begin to run, with one array for each of `inputs`; the result may still be computed."""
+        if self._sequence is not None:
+            found, within = self._sequence(*arrays)
+            return Made(tuple(found), (), np.bool_(not within))
         with jax.enable_x64(True):
             made = self._run(*arrays, *state, *self._weights)
         outputs = tuple([made[n] for n in self._returned])

@@ -120,7 +120,7 @@ def small_call() -> Rows:
 
 
 def call_overhead() -> Rows:
-    """A call of a model, and what XLA compiled for it called by itself, in turn."""
+    """A call of a model, and what it was made into called by itself, in turn."""
     import jax
     import torch
 
@@ -143,7 +143,7 @@ def call_overhead() -> Rows:
 
     whole, own = _interleaved(calls, compiled, 15)  # of a thousand
     return [
-        ("the same, what XLA compiled by itself", f"{own * 1e3:.0f} µs", ""),
+        ("the same, what it was made into by itself", f"{own * 1e3:.0f} µs", ""),
         ("the same, overhead", f"{(whole - own) * 1e3:.0f} µs", "< 40 µs"),
     ]
 

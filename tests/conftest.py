@@ -9,8 +9,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 BYTECODE = "bytecode-of-tests-"
 
 
@@ -29,7 +33,9 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # the process that has others run tests is not done
+        return
     prefix = os.environ.get("PYTHONPYCACHEPREFIX", "")
     if BYTECODE in prefix:
         shutil.rmtree(prefix, ignore_errors=True)

@@ -18,7 +18,7 @@ REPEATS = frozenset({"broadcast", "reshape"})
 
 def keep_maximum_exact(program: Program) -> Program:
     """`w - max(w)` of a product or quotient w is chosen to be 0 where w is its maximum."""
-    maxima = frozenset(f.name for f in program.functions if takes_maximum(f))
+    maxima = frozenset(f.name for f in program.functions if takes_extremum(f, "maximum"))
     main = program.main
     guarded = {_guarded_by(main, i) for i in main.instructions if i.op == "select"}
     found = {
@@ -36,12 +36,13 @@ def keep_maximum_exact(program: Program) -> Program:
     return program.with_main(rewrite(main, guard))
 
 
-def takes_maximum(function: Function) -> bool:
-    """Whether a function is the larger of its two parameters."""
+def takes_extremum(function: Function, *which: str) -> bool:
+    """Whether a function is the `maximum`, or the `minimum`, of its two parameters; or either."""
     if len(function.results) != 1:
         return False
     result = function.instructions[function.results[0]]
-    return result.op == "maximum" and set(result.operands) == set(function.parameters)
+    ops = which or ("maximum", "minimum")
+    return result.op in ops and set(result.operands) == set(function.parameters)
 
 
 def _subtracts_maximum(main: Function, i: Instruction, maxima: frozenset[str]) -> bool:

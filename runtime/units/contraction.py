@@ -11,10 +11,9 @@ from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, WindowDimen
 from neff.program import Function, Instruction
 from runtime.units.views import View, picked, row_major, view, walked_together
 
-# Below this many products a call into the kernel costs more than the loop that XLA makes.
-FEWEST_PRODUCTS = 2048
-# XLA calls a kernel of its own for a convolution, however small.
-FEWEST_OF_CONVOLUTION = 64
+# Below this many products a call into the kernel costs more than the loop that XLA makes. It calls
+# a kernel of its own for a convolution, however small.
+FEWEST = {"dot": 2048, "convolution": 64}
 FLOATS = {"f32": 0, "bf16": 1}
 
 
@@ -84,13 +83,15 @@ class Contraction:
 
 
 def contraction(
-    function: Function, position: int, reachable: Callable[[int], bool]
+    function: Function, position: int, reachable: Callable[[int], bool], any_size: bool = False
 ) -> Contraction | None:
     """A dot or convolution for the kernel, or None where it has to be left to JAX.
 
     Its operands are seen through the instructions that are `reachable`.
     """
     i = function.instructions[position]
+    if not any_size and _products(i, function) < FEWEST[i.op]:
+        return None
     types = {function.instructions[o].array.dtype for o in i.operands}
     if types not in ({"f32"}, {"bf16"}) or i.get("algorithm") or i.array.dtype not in FLOATS:
         return None
@@ -178,11 +179,6 @@ def _dot(function: Function, i: Instruction, left: Operand, right: Operand) -> C
         return None
     depth, *steps = summed
     taps = [Tap(s.size, s.left) for s in steps]
-    if (
-        depth.size * columns[0][0] * prod(r[0] for r in rows) * prod(g.size for g in groups)
-        < FEWEST_PRODUCTS
-    ):
-        return None
     narrow = function.instructions[i.operands[0]].array.dtype == "bf16"
     words = _words(
         narrow,
@@ -244,7 +240,7 @@ def _convolution(
     each = groups > 1 and groups == channels == right.view.dims[n.kernel_output_feature]
     narrow = function.instructions[i.operands[0]].array.dtype == "bf16"
     unread = each and left.view.strides[n.input_feature] != 1
-    if (groups > 1 and not each) or unread or _products(i, right) < FEWEST_OF_CONVOLUTION:
+    if (groups > 1 and not each) or unread:
         return None
     lv, rv = left.view, right.view
     rows = [Row(lv.dims[n.input_batch], lv.strides[n.input_batch])]
@@ -277,5 +273,9 @@ def _convolution(
     return Contraction(lv.source, rv.source, words, 1, 1, prod(r.size for r in rows))
 
 
-def _products(i: Instruction, right: Operand) -> int:
-    return prod((*i.array.dims, *right.view.dims)) // i.array.dims[i["dim_labels"].output_feature]
+def _products(i: Instruction, function: Function) -> int:
+    """How many products are summed."""
+    left, right = (function.instructions[o].array.dims for o in i.operands)
+    if i.op == "convolution":
+        return prod((*i.array.dims, *right)) // i.array.dims[i["dim_labels"].output_feature]
+    return prod(i.array.dims) * prod(left[d] for d in i["dot_dimension_numbers"].lhs_contracting)

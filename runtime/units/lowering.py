@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neff.program import Function, Instruction
-from runtime.units.ops import ELEMENTWISE, TYPES, ops_of, rounding
+from runtime.units.ops import ELEMENTWISE, READ_AS, TYPES, ops_of, rounding
 from runtime.units.registers import Immediate, Source, Step
 from runtime.units.space import MOVEMENT, Index, Map, Space, SplitError, UnsaidError, step_back
 
@@ -168,9 +168,12 @@ class Lowering:
         key = position, at
         if key in self._values and position not in self._inside:
             return self._values[key]
-        if i.array.dtype not in TYPES:
+        if i.array.dtype not in READ_AS:
             raise UnsaidError(f"an operand of type {i.array.dtype}")
-        use = Use(i.array.dtype, *self.space.strides(i.array.dims, at))
+        dtype = READ_AS[i.array.dtype]
+        use = Use(dtype, *self.space.strides(i.array.dims, at))
+        if i.array.dtype == "s64":
+            use = Use(dtype, 2 * use.offset, tuple(2 * stride for stride in use.strides))
         self.operands.append(position)
         self.uses.append(use)
         self.seen.setdefault(position, set()).add(at)

@@ -9,6 +9,8 @@ from runtime.units.space import UnsaidError
 
 # Element types of operands and results, as tile.h numbers them.
 TYPES = {"f32": 0, "bf16": 1, "f16": 2, "pred": 3, "s32": 4}
+# As what they are read: s64 by its lower half, which is what it is converted to, u32 as its bits.
+READ_AS = {**{dtype: dtype for dtype in TYPES}, "s64": "s32", "u32": "s32"}
 KINDS = {"f32": "float", "bf16": "float", "f16": "float", "pred": "pred", "s32": "s32"}
 # Two ops in one: after each of the first, applied to what that makes, each of the second.
 # `subtract-from` subtracts it from its other operand.
@@ -92,6 +94,8 @@ def ops_of(i: Instruction, operand: str) -> tuple[str, ...]:
     The first op takes its operands, each after it what the one before made. UnsaidError if it is
     none.
     """
+    if (i.op, operand, i.array.dtype) == ("convert", "s64", "s32"):
+        return ()
     found = _ops(i, operand)
     if found is None or i.array.dtype not in KINDS or operand not in KINDS:
         raise UnsaidError(f"{i.op} of {operand} to {i.array.dtype}")

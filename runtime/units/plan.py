@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +13,14 @@ from neff.program import Function, Instruction, Kind, Program, Region
 from runtime.kernels.kind import Value
 from runtime.units.chain import chained
 from runtime.units.contraction import contraction, packed_words
+from runtime.units.moves import concatenation, picked_rows
 from runtime.units.native import Place
-from runtime.units.ops import ELEMENTWISE, TYPES
+from runtime.units.ops import ELEMENTWISE, READ_AS, TYPES
 from runtime.units.rows import row_code
 from runtime.units.space import MOVEMENT
 from runtime.units.tile import TileCode, tile_code
 from runtime.units.unit import Slot, Unit
-from runtime.units.weights import Copied, Held, Packed
+from runtime.units.weights import Copied, Held, Packed, Written
 from runtime.units.windows import windows
 
 # Ops whose results have no denormals.
@@ -53,25 +55,31 @@ class Planned:
     memory: Value
 
 
-def plan(program: Program) -> Plan:
-    """A unit for each region that a native kernel can run."""
+def plan(program: Program, everything: bool = False, check_bounds: bool = True) -> Plan:
+    """A unit for each region that a native kernel can run, and where it is worth it.
+
+    With `everything`, also where it is not: for a program in which JAX is to have no part. What
+    JAX does not see, kernels are to check: whether gathers leave their operands.
+    """
     main = program.main
     found: dict[int, Unit] = {}
     held: dict[Held, int] = {}
-    visible = _visible(program)
+    visible = _visible(program, everything)
     for region in program.regions:
-        made = _unit(program, region, visible, held)
-        if made is not None and not _is_one_pass(main, region, made, found):
+        made = _unit(program, region, visible, held, everything)
+        if made is None and everything:
+            made = _moves(main, region, check_bounds)
+        if made is not None and (everything or not _is_one_pass(main, region, made, found)):
             found[made.result] = made
     found = chained(found, _readers(main, found))
-    found = {position: _holding(program, unit, held) for position, unit in found.items()}
+    found = {p: _holding(program, unit, held, everything) for p, unit in found.items()}
     live = _live(main, found)
     inputs = {main.instructions[p]["number"] for p in main.parameters if p in live}
     found = {position: unit for position, unit in found.items() if position in live}
     return Plan(found, tuple(held), frozenset(live), frozenset(inputs))
 
 
-def _visible(program: Program) -> frozenset[int]:
+def _visible(program: Program, everything: bool) -> frozenset[int]:
     """The values that are there for all: what regions end in, and what JAX computes within them.
 
     What is within a region of a kernel may be computed by that only.
@@ -79,38 +87,67 @@ def _visible(program: Program) -> frozenset[int]:
     main = program.main
     found = {p for p, i in main.numbered() if i.op in ("constant", "parameter")}
     for region in program.regions:
-        within = region.anchor in _ANCHORS or _is_pass(main, region)
+        within = region.anchor in _ANCHORS or _is_pass(main, region, everything)
         found.update(region.members[-1:] if within else region.members)
     return frozenset(found)
 
 
 def _unit(
-    program: Program, region: Region, visible: frozenset[int], held: dict[Held, int]
+    program: Program,
+    region: Region,
+    visible: frozenset[int],
+    held: dict[Held, int],
+    everything: bool,
 ) -> Unit | None:
     main = program.main
     anchors = [p for p in region.members if main.instructions[p].op == region.anchor]
     if region.anchor in ("dot", "convolution"):
-        return _contraction(program, region, anchors[0], visible, held)
+        return _contraction(program, region, anchors[0], visible, held, everything)
     if not _of_arrays(main, region):
         return None
-    if region.anchor == "reduce" or _is_pass(main, region):
-        code = row_code(program, region.members, visible)
-        if code is not None:
-            return _rows(region, code)
-    if region.anchor in ("reduce", "reduce-window") and len(anchors) == 1:
-        return _windows(program, region, anchors[0], visible)
+    in_rows = region.anchor == "reduce" or _is_pass(main, region, everything)
+    code = row_code(program, region.members, visible) if in_rows else None
+    if code is None and region.anchor in ("reduce", "reduce-window") and len(anchors) == 1:
+        found = _windows(program, region, anchors[0], visible, everything)
+        if found is not None:
+            return found
+    if code is None and in_rows and everything and _is_small(main, region):
+        code = row_code(program, region.members, visible, near=False)
+    return None if code is None else _rows(region, code)
+
+
+def _is_small(main: Function, region: Region) -> bool:
+    """Whether no member makes, or reads, many elements."""
+    near = {p for m in region.members for p in (m, *main.instructions[m].operands)}
+    return all(main.instructions[p].array.size < MANY for p in near)
+
+
+def _moves(main: Function, region: Region, check_bounds: bool) -> Unit | None:
+    position = region.members[-1]
+    match main.instructions[position].op:
+        case "concatenate":
+            return concatenation(main, position)
+        case "gather":
+            return picked_rows(main, position, check_bounds)
     return None
 
 
-def _is_pass(main: Function, region: Region) -> bool:
+def _is_pass(main: Function, region: Region, everything: bool) -> bool:
     """Whether a region is elementwise, of many elements, and a kernel makes of them what XLA does.
+
+    With `everything`, of any number of them, and also where they are only moved.
 
     Where a kernel rounds to bf16 denormals are zero. What is computed has none, as XLA computes.
     """
     made = main.instructions[region.members[-1]]
-    if region.anchor != made.op or made.op not in ELEMENTWISE or not isinstance(made.shape, Shape):
+    if region.anchor != made.op or not isinstance(made.shape, Shape):
         return False
-    if made.array.size < MANY or (made.array.size > MOST and not _rounds(made)):
+    if everything:
+        worth = made.op in ELEMENTWISE or made.op in MOVEMENT
+    else:
+        most = math.inf if _rounds(made) else MOST
+        worth = made.op in ELEMENTWISE and MANY <= made.array.size <= most
+    if not worth:
         return False
     rounded = [i for i in map(main.instructions.__getitem__, region.members) if _rounds(i)]
     return all(_is_computed(main, i.operands[0]) for i in rounded)
@@ -130,9 +167,16 @@ def _rounds(i: Instruction) -> bool:
 
 def _is_computed(main: Function, position: int) -> bool:
     """Whether a value is what arithmetic makes, however it was moved since."""
-    while (i := main.instructions[position]).op in MOVEMENT:
-        position = i.operands[0]
-    return i.op in _ARITHMETIC
+    pending = [position]
+    seen: set[int] = set()
+    while pending:
+        i = main.instructions[pending.pop()]
+        if i.op in MOVEMENT or i.op == "concatenate":
+            pending.extend(set(i.operands) - seen)
+            seen.update(i.operands)
+        elif i.op not in _ARITHMETIC:
+            return False
+    return True
 
 
 def _of_arrays(main: Function, region: Region) -> bool:
@@ -155,9 +199,10 @@ def _contraction(
     anchor: int,
     visible: frozenset[int],
     held: dict[Held, int],
+    everything: bool,
 ) -> Unit | None:
     main = program.main
-    found = contraction(main, anchor, partial(_reachable, main, region, visible))
+    found = contraction(main, anchor, partial(_reachable, main, region, visible), everything)
     if found is None:
         return None
     after, code = _following(main, region, anchor, found.columns, visible)
@@ -184,9 +229,11 @@ def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
     return found
 
 
-def _windows(program: Program, region: Region, anchor: int, visible: frozenset[int]) -> Unit | None:
+def _windows(
+    program: Program, region: Region, anchor: int, visible: frozenset[int], everything: bool
+) -> Unit | None:
     main = program.main
-    found = windows(program, anchor, partial(_reachable, main, region, visible))
+    found = windows(program, anchor, partial(_reachable, main, region, visible), everything)
     if found is None:
         return None
     after, code = _following(main, region, anchor, found.columns, visible)
@@ -229,13 +276,18 @@ def _weight(program: Program, position: int) -> str | None:
     return variable.weight.digest
 
 
-def _holding(program: Program, unit: Unit, held: dict[Held, int]) -> Unit:
+def _holding(program: Program, unit: Unit, held: dict[Held, int], everything: bool) -> Unit:
     """The unit with its small weights held beside those that are packed.
 
-    Each argument of a program costs some of every call.
+    Each argument of a program costs some of every call. With `everything` constants are held, too:
+    JAX makes none.
     """
 
     def place(operand: int | Slot) -> int | Slot:
+        if everything and not isinstance(operand, Slot):
+            i = program.main.instructions[operand]
+            if i.op == "constant" and i.array.dtype in READ_AS:
+                return Slot(held.setdefault(Written(i["literal"]), len(held)))
         digest = None if isinstance(operand, Slot) else _weight(program, operand)
         if isinstance(operand, Slot) or digest is None:
             return operand

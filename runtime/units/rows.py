@@ -25,13 +25,17 @@ Columns = Callable[[Space], tuple[int, ...]]
 
 
 def row_code(
-    program: Program, members: Sequence[int], visible: Collection[int] = frozenset()
+    program: Program,
+    members: Sequence[int],
+    visible: Collection[int] = frozenset(),
+    near: bool = True,
 ) -> TileCode | None:
     """What the members make, in rows: elementwise steps, and reductions of the same dimensions.
 
-    The last member is the result. None where no tile program can say it.
+    The last member is the result. None where no tile program can say it, or with `near` only one
+    that reads slowly.
     """
-    return unless_unsaid(program.main, lambda: lower_rows(program, members, visible, near=True))
+    return unless_unsaid(program.main, lambda: lower_rows(program, members, visible, near))
 
 
 def lower_rows(
@@ -42,7 +46,8 @@ def lower_rows(
 ) -> TileCode:
     """As `row_code`, but raises UnsaidError.
 
-    With `near`, also where neighbours in a row are not neighbours in memory: such reads are slow.
+    With `near`, also where neighbours in a row are not neighbours in memory: such reads take each
+    element by itself.
     """
     main = program.main
     reduces = [p for p in members if main.instructions[p].op == "reduce"]

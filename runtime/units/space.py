@@ -147,9 +147,9 @@ def _reverse(space: Space, i: Instruction, dims: Sequence[int], value: Map) -> M
 def _reshape(space: Space, i: Instruction, dims: Sequence[int], value: Map) -> Map:
     made: list[Index] = []
     for ours, theirs in _blocks(i.array.dims, dims):
-        indices = [value[d] for d in ours]
-        if len(indices) == 1 == len(theirs):
-            made.append(indices[0])
+        indices = [value[d] for d in ours if i.array.dims[d] != 1]
+        if len(indices) == 1 == sum(dims[d] != 1 for d in theirs):
+            made.extend(Index() if dims[d] == 1 else indices[0] for d in theirs)
             continue
         if any(x.start or (x.step != 1 and x.atoms) for x in indices):
             raise UnsaidError("a slice is reshaped")

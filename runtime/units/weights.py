@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 
+from hlo_frontend.hlo.literal import Literal
 from hlo_frontend.hlo.types import Shape
+from neff.program import Weight
 from runtime.units.contraction import Contraction, packing_words
 from runtime.units.native import Place, pack, packed_bytes
-from runtime.units.ops import TYPES
+from runtime.units.ops import READ_AS, TYPES
 
+Weights = Mapping[str, Weight]  # by digest
 ALIGNMENT = 64  # bytes; what XLA asks of memory that it is to use as it is
 
 
@@ -36,9 +39,9 @@ class Packed:
     def type(self) -> int:
         return TYPES["f32"]
 
-    def write(self, array: np.ndarray, room: np.ndarray) -> None:
+    def write(self, weights: Weights, room: np.ndarray) -> None:
         """The weight in that order, into the room for it, as bytes."""
-        pack(self.words, array, room)
+        pack(self.words, weights[self.digest].array, room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,38 @@ class Copied:
     def type(self) -> int:
         return TYPES[self.shape.dtype]
 
-    def write(self, array: np.ndarray, room: np.ndarray) -> None:
+    def write(self, weights: Weights, room: np.ndarray) -> None:
         """The weight, row-major, into the room for it, as bytes."""
-        room[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        room[:] = np.ascontiguousarray(weights[self.digest].array).reshape(-1).view(np.uint8)
 
 
-Held = Packed | Copied
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A constant of the program's."""
+
+    literal: Literal
+
+    @property
+    def bytes(self) -> int:
+        return self.literal.shape.bytes
+
+    @property
+    def type(self) -> int:
+        return TYPES[READ_AS[self.literal.shape.dtype]]
+
+    def write(self, weights: Weights, room: np.ndarray) -> None:
+        """The constant, row-major, into the room for it, as bytes."""
+        room[:] = np.frombuffer(self.literal.data, np.uint8)
+
+
+Held = Packed | Copied | Written
+
+
+def aligned(size: int) -> np.ndarray:
+    """So many bytes, with nothing written yet."""
+    made = np.empty(size + ALIGNMENT, np.uint8)
+    start = -made.ctypes.data % ALIGNMENT
+    return made[start : start + size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +107,11 @@ class Memory:
     def of(held: Sequence[Held]) -> Memory:
         """Room for them, with nothing written yet."""
         sizes = [h.bytes for h in held]
-        aligned = (-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
-        *starts, end = accumulate(aligned, initial=0)
-        memory = np.empty(end + ALIGNMENT, np.uint8)
-        memory = memory[-memory.ctypes.data % ALIGNMENT :][:end]
+        rooms = (-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
+        *starts, end = accumulate(rooms, initial=0)
         places = (Place(*p) for p in zip(starts, (h.type for h in held), sizes, strict=True))
         # XLA is told of bytes by a type it knows.
-        return Memory(memory.view(np.float32), tuple(places))
+        return Memory(aligned(end).view(np.float32), tuple(places))
 
     def room(self, number: int) -> np.ndarray:
         """The bytes of one of them."""

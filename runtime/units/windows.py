@@ -39,7 +39,9 @@ class Windows:
     columns: int
 
 
-def windows(program: Program, position: int, reachable: Callable[[int], bool]) -> Windows | None:
+def windows(
+    program: Program, position: int, reachable: Callable[[int], bool], any_size: bool = False
+) -> Windows | None:
     """A reduce-window along whose last dimension nothing moves, or None where JAX has to do it.
 
     A reduction of other dimensions is one whose windows are as large as they. The operand is seen
@@ -65,7 +67,7 @@ def windows(program: Program, position: int, reachable: Callable[[int], bool]) -
     if dtype not in READ or shape is None:
         return None
     rows, taps = shape
-    if i.array.size * prod(t.size for t in taps) < FEWEST_READ:
+    if not any_size and i.array.size * prod(t.size for t in taps) < FEWEST_READ:
         return None
     width = prod(dims[len(dims) - columns :])
     if len(rows) > MOST_RANK or len(taps) > MOST_RANK:
@@ -73,7 +75,9 @@ def windows(program: Program, position: int, reachable: Callable[[int], bool]) -
     bits = int(np.float32(neutral).view(np.uint32))
     head = (COMBINED[op], TYPES[dtype], bits, found.offset, width)
     lists = (n for listed in (rows, taps) for n in (len(listed), *sum(listed, ())))
-    return Windows(found.source, (*head, *lists), columns)
+    reduced = i["dimensions"] if i.op == "reduce" else ()
+    left = columns - sum(d in reduced for d in range(len(dims) - columns, len(dims)))
+    return Windows(found.source, (*head, *lists), left)
 
 
 def _whole(

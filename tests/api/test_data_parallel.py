@@ -140,7 +140,7 @@ def test_workers_and_size_of_parts(traced, net):
 
 
 def test_parts_run_at_once():
-    size = 256
+    size = 512
     traced = torch_neuronx.trace(lambda x: torch.linalg.multi_dot([x] * 8), torch.rand(size, size))
     parallel = torch_neuronx.DataParallel(traced, device_ids=[0, 1])
     with record_executions() as record:

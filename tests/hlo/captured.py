@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,22 +11,21 @@ import numpy as np
 import torch
 from torch import nn
 
-os.environ.setdefault("PJRT_DEVICE", "CPU")
+from hlo_frontend.capture.xla import device, extension
 
 
 def of_torch(make: Callable[[], tuple[Callable[..., Any], tuple[torch.Tensor, ...]]]) -> bytes:
     """The module of a callable's results on lazy tensors."""
-    import torch_xla
-
+    native = extension()
     torch.manual_seed(0)
     function, inputs = make()
-    device = torch_xla.device()
+    on = device()
     if isinstance(function, nn.Module):
-        function = function.eval().to(device)
+        function = function.eval().to(on)
     with torch.no_grad():
-        results = function(*(i.to(device) for i in inputs))
+        results = function(*(i.to(on) for i in inputs))
     tensors = [t for t in _flat(results) if isinstance(t, torch.Tensor)]
-    proto: bytes = torch_xla._XLAC._get_xla_tensors_hlo_proto(tensors)
+    proto: bytes = native._get_xla_tensors_hlo_proto(tensors)
     return proto
 
 

@@ -56,7 +56,7 @@ def test_looking_needs_no_core_and_takes_none(monkeypatch, capsys):
     (device,) = devices(capsys)
     assert list(device) == [n for n in PUBLISHED if n != "logical_neuroncore_config"]
     (process,) = device["neuron_processes"]
-    assert process["pid"] == os.getpid() and "pytest" in process["command"]
+    assert process["pid"] == os.getpid() and sys.orig_argv[0] in process["command"]
     assert process["neuron_runtime_version"] == "2.0.0"
     assert process["neuroncore_ids"] == [0, 1] and not process["shares"]
 

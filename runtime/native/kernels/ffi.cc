@@ -1,13 +1,12 @@
 #include "ffi.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
 
 #include "chain.h"
 #include "contract.h"
+#include "scratch.h"
 #include "walk.h"
 
 namespace neuron::kernels {
@@ -26,15 +25,18 @@ Type type_of(ffi::DataType type) {
     case ffi::DataType::PRED:
       return Type::pred;
     case ffi::DataType::S32:
+    case ffi::DataType::U32:
+    case ffi::DataType::S64:  // the lower half of each, at twice its index
       return Type::s32;
     default:
-      throw std::invalid_argument("kernels: a buffer must be f32, bf16, f16, pred or s32");
+      throw std::invalid_argument("kernels: a buffer must be f32, bf16, f16, pred, s32, u32 or s64");
   }
 }
 
 Buffer buffer_of(const ffi::AnyBuffer& buffer) {
-  return {buffer.untyped_data(), type_of(buffer.element_type()),
-          static_cast<int64_t>(buffer.element_count())};
+  const Type type = type_of(buffer.element_type());
+  return {buffer.untyped_data(), type,
+          static_cast<int64_t>(buffer.size_bytes()) / bytes_of(type)};
 }
 
 // A contraction and the program after it, as words say it.
@@ -46,12 +48,12 @@ struct Parsed {
       : c(Contraction::parse(words, count, &used)), program(words + used, count - used) {}
 };
 
-class ContractionKernel {
+class ContractionKernel : public Kernel {
  public:
   explicit ContractionKernel(Words words) : parsed_(words.begin(), words.size()) {}
 
   void run(const std::vector<Buffer>& buffers, const Buffer& result,
-           const Threads& threads) const {
+           const Threads& threads) const override {
     if (buffers.size() != 2 + static_cast<size_t>(parsed_.program.operands())) {
       throw std::invalid_argument("contraction: one buffer must be there for each operand");
     }
@@ -70,7 +72,7 @@ class Stretches {
 
   const int64_t* next(size_t* count) {
     if (at_ < words_.size()) {
-      *count = static_cast<size_t>(words_[at_++]);
+      *count = static_cast<size_t>(words_.begin()[at_++]);
       if (*count <= words_.size() - at_) return words_.begin() + std::exchange(at_, at_ + *count);
     }
     throw std::invalid_argument("chain: as many words must follow as their number says");
@@ -87,12 +89,12 @@ class Stretches {
   size_t at_ = 0;
 };
 
-class ChainKernel {
+class ChainKernel : public Kernel {
  public:
   explicit ChainKernel(Words words) : ChainKernel(Stretches(words)) {}
 
   void run(const std::vector<Buffer>& buffers, const Buffer& result,
-           const Threads& threads) const {
+           const Threads& threads) const override {
     const size_t given = made_.size() - std::count(made_.begin(), made_.end(), 1);
     const size_t before = 2 + first_.program.operands();
     if (made_.size() != static_cast<size_t>(program_.operands()) ||
@@ -126,22 +128,13 @@ class ChainKernel {
   const Parsed second_;
 };
 
-// Asks for large pages. What a call needs XLA takes from the system and gives back after, so it is
-// new memory each time, and small pages of it cost more than what is written there.
-void in_large_pages(const Buffer& buffer) {
-  constexpr uintptr_t kPage = 2 * 1024 * 1024;
-  const auto start = reinterpret_cast<uintptr_t>(buffer.data);
-  const uintptr_t first = (start + kPage - 1) / kPage * kPage;
-  const uintptr_t last = (start + buffer.count * bytes_of(buffer.type)) / kPage * kPage;
-  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-}
-
-}  // namespace
-
+// The threads of XLA's pool. They are this call's only while it runs.
 Threads threads_of(ffi::ThreadPool& pool) {
   return {pool.num_threads() - 1,
           [&pool](std::function<void()> task) { pool.Schedule(std::move(task)); }};
 }
+
+}  // namespace
 
 Operands::Operands(Words words, size_t* used) {
   const auto next = [&] {
@@ -193,8 +186,20 @@ Buffer result(const ffi::RemainingRets& rets) {
     throw std::invalid_argument("kernels: one buffer must be there for the result");
   }
   const Buffer made = buffer_of(**found);
-  in_large_pages(made);
+  // What a call needs XLA takes from the system and gives back after, so it is new memory each
+  // time, and small pages of it cost more than what is written there.
+  in_large_pages(made.data, made.count * bytes_of(made.type));
   return made;
+}
+
+ffi::Error run(const Call* call, ffi::ThreadPool pool, ffi::RemainingArgs args,
+               ffi::RemainingRets rets, ffi::Dictionary) {
+  try {
+    call->run(args, rets, threads_of(pool));
+    return ffi::Error::Success();
+  } catch (const std::exception& error) {
+    return ffi::Error::Internal(error.what());
+  }
 }
 
 }  // namespace neuron::kernels
@@ -203,6 +208,12 @@ NEURON_KERNEL(neuron_contraction, neuron::kernels::ContractionKernel)
 NEURON_KERNEL(neuron_chain, neuron::kernels::ChainKernel)
 
 extern "C" {
+
+void* neuron_call_id() { return &neuron::kernels::Call::id; }
+const void* neuron_call_info() {
+  static const xla::ffi::TypeInfo info = xla::ffi::MakeTypeInfo<neuron::kernels::Call>();
+  return &info;
+}
 
 // The bytes of a second operand once packed; -1 if the numbers are no contraction.
 int64_t neuron_packed_bytes(const int64_t* words, size_t count) {

@@ -5,17 +5,10 @@
 #include <memory>
 #include <vector>
 
-#include "parallel.h"
-#include "tile.h"
-#include "tuner.h"
+#include "kernel.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace neuron::kernels {
-
-using Words = xla::ffi::Span<const int64_t>;
-
-// The threads of XLA's pool. They are this call's only while it runs.
-Threads threads_of(xla::ffi::ThreadPool& pool);
 
 // The only result, in large pages where the system has them.
 Buffer result(const xla::ffi::RemainingRets& rets);
@@ -42,70 +35,53 @@ class Operands {
   bool held_ = false;  // whether any is a part of the first argument
 };
 
-// What XLA keeps of each call in a program. The words, of which operands and a `Kernel` are made, are
-// so read once, when the program is made ready. `Kernel::run` is given operands, result, threads.
-template <typename Kernel>
+// What XLA keeps of each call in a program. The words, of which operands and a kernel are made, are
+// so read once, when the program is made ready.
 class Call {
  public:
   static inline xla::ffi::TypeId id{};
 
-  explicit Call(Words words) : Call(words, 0) {}
+  Call(MakeKernel make, Words words) : Call(make, words, 0) {}
 
   void run(const xla::ffi::RemainingArgs& args, const xla::ffi::RemainingRets& rets,
            const Threads& threads) const {
-    const std::vector<Buffer> buffers = operands_.buffers(args);
-    const Buffer made = result(rets);
-    tuner_.call([&](bool alone) { kernel_.run(buffers, made, alone ? Threads{} : threads); });
+    const std::vector<Buffer> operands = operands_.buffers(args);
+    site_.run(operands, result(rets), threads);
   }
 
  private:
-  Call(Words words, size_t used)
-      : operands_(words, &used), kernel_(Words(words.begin() + used, words.size() - used)) {}
+  Call(MakeKernel make, Words words, size_t used)
+      : operands_(words, &used), site_(make, words.after(used)) {}
 
   const Operands operands_;  // before the kernel: whose words begin after theirs
-  const Kernel kernel_;
-  const Tuner tuner_;
+  const CallSite site_;
 };
 
-template <typename Kernel>
-xla::ffi::ErrorOr<std::unique_ptr<Call<Kernel>>> make(Words words) {
+template <typename Made>
+xla::ffi::ErrorOr<std::unique_ptr<Call>> make(xla::ffi::Span<const int64_t> words) {
   try {
-    return std::make_unique<Call<Kernel>>(words);
+    return std::make_unique<Call>(make_kernel<Made>, Words(words.begin(), words.size()));
   } catch (const std::exception& error) {
     return xla::ffi::Unexpected(xla::ffi::Error::InvalidArgument(error.what()));
   }
 }
 
-template <typename Kernel>
-xla::ffi::Error run(const Call<Kernel>* call, xla::ffi::ThreadPool pool,
-                    xla::ffi::RemainingArgs args, xla::ffi::RemainingRets rets,
-                    xla::ffi::Dictionary) {
-  try {
-    call->run(args, rets, threads_of(pool));
-    return xla::ffi::Error::Success();
-  } catch (const std::exception& error) {
-    return xla::ffi::Error::Internal(error.what());
-  }
-}
+xla::ffi::Error run(const Call* call, xla::ffi::ThreadPool pool, xla::ffi::RemainingArgs args,
+                    xla::ffi::RemainingRets rets, xla::ffi::Dictionary);
 
-// The symbols under which a kernel is registered: what makes it, what runs it, its type.
-#define NEURON_KERNEL(name, Kernel)                                                              \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                                                 \
-      name##_make, neuron::kernels::make<Kernel>,                                                \
-      xla::ffi::Ffi::BindInstantiate().Attr<neuron::kernels::Words>("words"));                   \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                                                 \
-      name, neuron::kernels::run<Kernel>,                                                        \
-      xla::ffi::Ffi::Bind()                                                                      \
-          .Ctx<xla::ffi::State<neuron::kernels::Call<Kernel>>>()                                 \
-          .Ctx<xla::ffi::ThreadPool>()                                                           \
-          .RemainingArgs()                                                                       \
-          .RemainingRets()                                                                       \
-          .Attrs());                                                                             \
-  extern "C" void* name##_type_id() { return &neuron::kernels::Call<Kernel>::id; }               \
-  extern "C" const void* name##_type_info() {                                                    \
-    using Made = neuron::kernels::Call<Kernel>;                                                  \
-    static const xla::ffi::TypeInfo info = xla::ffi::MakeTypeInfo<Made>();                       \
-    return &info;                                                                                \
-  }
+// A kernel's name, and the symbols under which XLA is told of it: what makes a call of it, and what
+// runs that.
+#define NEURON_KERNEL(name, Made)                                                                 \
+  static const neuron::kernels::KernelName name##_name(#name, neuron::kernels::make_kernel<Made>); \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                                                  \
+      name##_make, neuron::kernels::make<Made>,                                                   \
+      xla::ffi::Ffi::BindInstantiate().Attr<xla::ffi::Span<const int64_t>>("words"));             \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, neuron::kernels::run,                                       \
+                                xla::ffi::Ffi::Bind()                                             \
+                                    .Ctx<xla::ffi::State<neuron::kernels::Call>>()                \
+                                    .Ctx<xla::ffi::ThreadPool>()                                  \
+                                    .RemainingArgs()                                              \
+                                    .RemainingRets()                                              \
+                                    .Attrs());
 
 }  // namespace neuron::kernels

@@ -158,6 +158,48 @@ void multiply_row(const Block& t) {
   }
 }
 
+#if NEURON_AMX
+// The same as the matrix unit makes them, which takes as long for one row as for sixteen: of each of
+// its parts of the depth the products of even and of odd elements are summed apart.
+template <int Panels>
+void multiply_row_as_unit(const Block& t) {
+  const Sources* rows = t.rows;
+  const char* panel = t.panel;
+  const int64_t apart = t.taps * t.depth * kPanel * 4, at_once = pairs_at_once(t.depth);
+  vec sum[Panels][2];
+  for (int p = 0; p < Panels; ++p) sum[p][0] = sum[p][1] = vec{};
+  for (int64_t tap = 0; tap < t.taps; ++tap, rows += kRows) {
+    const auto* row = reinterpret_cast<const uint32_t*>(rows[0]);
+    for (int64_t left = t.depth; left > 0; left -= at_once) {
+      vec even[Panels][2] = {}, odd[Panels][2] = {};
+      for (int64_t k = 0; k < at_once; ++k, ++row, panel += kPanel * 4) {
+        const vec first = (vec)(uvec{} + (*row << 16)), second = (vec)(uvec{} + (*row & 0xffff0000u));
+#pragma GCC unroll 4
+        for (int p = 0; p < Panels; ++p) {
+          const char* const from = panel + p * apart;
+          for (int64_t line = 0; line < kPanel * 4; line += 64) {
+            __builtin_prefetch(from + kFetch + line, 0, 3);
+          }
+#pragma GCC unroll 2
+          for (int v = 0; v < 2; ++v) {
+            const uvec pairs = load_as<uvec>(from + v * 64);
+            even[p][v] = fma(first, (vec)(pairs << 16), even[p][v]);
+            odd[p][v] = fma(second, (vec)(pairs & 0xffff0000u), odd[p][v]);
+          }
+        }
+      }
+#pragma GCC unroll 4
+      for (int p = 0; p < Panels; ++p) {
+        for (int v = 0; v < 2; ++v) sum[p][v] += even[p][v] + odd[p][v];
+      }
+    }
+  }
+  for (int p = 0; p < Panels; ++p) {
+    for (int v = 0; v < 2; ++v) store(t.out + (2 * p + v) * W, sum[p][v]);
+  }
+}
+#endif
+
 using Multiply = void (*)(const Block&);
 
 // The kernels of one form for every height of a tile, from one row on.
@@ -182,13 +224,16 @@ struct RowMultiplies {
 };
 
 template <int... Panels>
-RowMultiplies row_multiplies(bool pairs, std::integer_sequence<int, Panels...>) {
+RowMultiplies row_multiplies(bool pairs, bool amx, std::integer_sequence<int, Panels...>) {
+#if NEURON_AMX
+  if (amx) return {{multiply_row_as_unit<Panels + 1>...}};
+#endif
   if (pairs) return {{multiply_row<Panels + 1, kPairs>...}};
   return {{multiply_row<Panels + 1, false>...}};
 }
 
-inline RowMultiplies row_multiplies(bool pairs) {
-  return row_multiplies(pairs, std::make_integer_sequence<int, kBeside>());
+inline RowMultiplies row_multiplies(bool pairs, bool amx) {
+  return row_multiplies(pairs, amx, std::make_integer_sequence<int, kBeside>());
 }
 
 // Those for panels of more than one vector of columns, or of no more.

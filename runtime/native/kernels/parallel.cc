@@ -4,7 +4,15 @@
 #include <sched.h>
 #endif
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include <algorithm>
 #include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -24,19 +32,36 @@ void pause() {
 #endif
 }
 
+// This process's processors.
+struct Processors {
+  std::vector<int64_t> numbers;  // of each of the machine's: which of this process's it is
+  int64_t count = 0;
+
+  static const Processors& get() {
+    static const Processors made;
+    return made;
+  }
+
+ private:
+  Processors() {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+      for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        numbers.push_back(CPU_ISSET(cpu, &set) ? count++ : 0);
+      }
+    }
+#endif
+    if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());
+  }
+};
+
 // Which of this process's processors the thread is on, from 0 on.
 int64_t processor() {
 #if defined(__linux__)
-  static const std::vector<int64_t> numbers = [] {
-    std::vector<int64_t> made(CPU_SETSIZE);
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) != 0) return made;
-    int64_t count = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) made[cpu] = CPU_ISSET(cpu, &set) ? count++ : 0;
-    return made;
-  }();
+  const std::vector<int64_t>& numbers = Processors::get().numbers;
   const int cpu = sched_getcpu();
-  return cpu >= 0 && cpu < CPU_SETSIZE ? numbers[cpu] : 0;
+  return cpu >= 0 && cpu < static_cast<int>(numbers.size()) ? numbers[cpu] : 0;
 #else
   return 0;
 #endif
@@ -96,7 +121,67 @@ void serve(std::shared_ptr<Loop> loop) {
   }
 }
 
+// Threads that run tasks, in turn. Never freed: when the process ends a task may still run.
+class Pool {
+ public:
+  explicit Pool(int64_t threads) {
+    for (; threads > 0; --threads) std::thread([this] { work(); }).detach();
+  }
+
+  void schedule(std::function<void()> task) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    there_.notify_one();
+  }
+
+ private:
+  [[noreturn]] void work() {
+    const AsXlaComputes mode;
+    for (;;) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      there_.wait(lock, [this] { return !tasks_.empty(); });
+      const std::function<void()> task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable there_;
+  std::deque<std::function<void()>> tasks_;
+};
+
+unsigned control() {
+#if defined(__SSE2__)
+  return _mm_getcsr();
+#else
+  return 0;
+#endif
+}
+
+void set_control(unsigned value) {
+#if defined(__SSE2__)
+  _mm_setcsr(value);
+#endif
+}
+
 }  // namespace
+
+AsXlaComputes::AsXlaComputes() : before_(control()) {
+  constexpr unsigned kFlush = 0x8040, kRounding = 0x6000;
+  set_control((before_ | kFlush) & ~kRounding);
+}
+
+AsXlaComputes::~AsXlaComputes() { set_control(before_); }
+
+Threads own_threads() {
+  const int64_t helpers = Processors::get().count - 1;
+  static Pool* const pool = new Pool(helpers);
+  return {helpers, [](std::function<void()> task) { pool->schedule(std::move(task)); }};
+}
 
 void Loop::help() {
   const auto count = static_cast<int64_t>(shares_.size()), own = processor() % count;

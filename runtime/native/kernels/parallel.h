@@ -1,4 +1,4 @@
-// Splits the work of a kernel over the threads that XLA computes with.
+// Splits the work of a kernel over threads.
 #pragma once
 
 #include <atomic>
@@ -17,6 +17,22 @@ using Schedule = std::function<void(std::function<void()>)>;
 struct Threads {
   int64_t helpers = 0;
   Schedule schedule;
+};
+
+// Threads of this process, beside which nothing runs on them: one for each processor but the
+// caller's. They begin when they are first asked for.
+Threads own_threads();
+
+// While there is one, the thread takes denormals for zeros and rounds to nearest, as XLA's do.
+class AsXlaComputes {
+ public:
+  AsXlaComputes();
+  ~AsXlaComputes();
+  AsXlaComputes(const AsXlaComputes&) = delete;
+  AsXlaComputes& operator=(const AsXlaComputes&) = delete;
+
+ private:
+  const unsigned before_;
 };
 
 // A loop whose chunks threads claim one by one. Each processor begins with a share of its own, the

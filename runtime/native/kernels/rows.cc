@@ -18,12 +18,12 @@ void run_rows(const TileProgram& program, const TileTask& task, const Threads& t
             [&](const Tile& tile, float* scratch) { task.run(tile, scratch); });
 }
 
-class RowsKernel {
+class RowsKernel : public Kernel {
  public:
   explicit RowsKernel(Words words) : program_(words.begin(), words.size()) {}
 
   void run(const std::vector<Buffer>& buffers, const Buffer& result,
-           const Threads& threads) const {
+           const Threads& threads) const override {
     if (buffers.size() != static_cast<size_t>(program_.operands())) {
       throw std::invalid_argument("rows: one buffer must be there for each operand");
     }

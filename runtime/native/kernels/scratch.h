@@ -1,5 +1,7 @@
-// Memory that a thread keeps from call to call.
+// Memory that is kept from call to call.
 #pragma once
+
+#include <sys/mman.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +10,15 @@
 #include <new>
 
 namespace neuron::kernels {
+
+// Asks for large pages of what is there already.
+inline void in_large_pages(void* data, int64_t bytes) {
+  constexpr uintptr_t kPage = 2 * 1024 * 1024;
+  const auto start = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t first = (start + kPage - 1) / kPage * kPage;
+  const uintptr_t last = (start + bytes) / kPage * kPage;
+  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
 
 class Arena {
  public:

@@ -208,12 +208,12 @@ void combine(const Windows& w, const Threads& threads, const Buffer& from,
 
 namespace {
 
-class WindowsKernel {
+class WindowsKernel : public Kernel {
  public:
   explicit WindowsKernel(Words words) : WindowsKernel(words, 0) {}
 
   void run(const std::vector<Buffer>& buffers, const Buffer& result,
-           const Threads& threads) const {
+           const Threads& threads) const override {
     if (buffers.size() != 1 + static_cast<size_t>(program_.operands())) {
       refuse("one buffer must be there for the array and for each operand");
     }

@@ -212,8 +212,11 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
   const auto run_tiles = [&](auto&& tiles) {
     multiply(group, rows, panels, packed, program, task, scratch.tile, tiles, after);
   };
+  // From memory one stream comes fastest; what a cache still keeps waits for sums alone.
+  const bool row_alone =
+      rows.last - rows.first == 1 && !c_.each && p_.group_bytes <= kLastCache;
 #if NEURON_AMX
-  if (p_.amx) {
+  if (p_.amx && !row_alone) {
     return run_tiles(AmxTiles(from, at + start * element, depth / 2, rows.first, rows.last,
                               scratch.amx));
   }
@@ -226,8 +229,7 @@ void Work::run(int64_t group, Range rows, Range panels, const char* packed,
   for (int64_t t = 0; t < count; ++t) {
     found.locate(tiles.row(t + 1) - tiles.row(t), sources + t * taps * kRows);
   }
-  // From memory one stream comes fastest; what a cache still keeps waits for sums alone.
-  if (rows.last - rows.first == 1 && !c_.each && p_.group_bytes <= kLastCache) {
+  if (row_alone) {
     return multiply_row(group * c_.row_count() + rows.first, panels, packed, program, task,
                         scratch.tile, sources, taps, depth * p_.element / 4);
   }
@@ -309,7 +311,7 @@ void Work::multiply(int64_t group, Range rows, Range panels, const char* packed,
 void Work::multiply_row(int64_t row, Range panels, const char* packed, const TileProgram& program,
                         const TileTask& task, Arena& memory, const Sources* sources, int64_t taps,
                         int64_t depth) const {
-  const RowMultiplies kernels = row_multiplies(p_.pairs);
+  const RowMultiplies kernels = row_multiplies(p_.pairs, p_.amx);
   const int64_t bytes = tile_bytes(program, 1, kPanel);
   const int64_t most = std::max<int64_t>(kTileBytes / bytes / kBeside, 1) * kBeside;
   for (int64_t first = panels.first; first < panels.last; first += most) {
