@@ -9,15 +9,26 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from hlo_frontend.hlo.types import Shape
 from neff.program import Function, Kind, Program
 from runtime.units.native import Calls
-from runtime.units.ops import READ_AS, TYPES
+from runtime.units.ops import ELEMENTWISE, READ_AS, TYPES
 from runtime.units.plan import Plan, plan
+from runtime.units.space import MOVEMENT
 from runtime.units.unit import Slot, Unit
 from runtime.units.weights import ALIGNMENT, Memory, aligned
 
 # The pointers of places, as sequence.h has them: what is between calls, the memory of weights.
 BETWEEN, HELD = 0, 1
+# Bytes of an output from which on it is worth lying where vectors begin.
+LARGE = 64 * 1024
+# What kernels compute, in some form of it.
+COMPUTED = (
+    ELEMENTWISE
+    | MOVEMENT
+    | {"concatenate", "constant", "convolution", "dot", "gather", "pad", "parameter"}
+    | {"reduce", "reduce-window", "tuple"}
+)
 
 
 def whole(program: Program, check_bounds: bool) -> Plan | None:
@@ -27,6 +38,8 @@ def whole(program: Program, check_bounds: bool) -> Plan | None:
     """
     main = program.main
     if any(v.kind is Kind.STATE for v in program.inputs):
+        return None
+    if not all(i.op in COMPUTED for i in main.instructions):  # told sooner than by a plan
         return None
     if len(set(main.results)) < len(main.results):
         return None
@@ -52,18 +65,23 @@ class KernelSequence:
         }
         units = [unit for _, unit in sorted(made.units.items())]
         starts, size = _between(units, main)
-        parameters = {main.instructions[p]["number"]: p for p in main.parameters}
-        called = (n for n, v in enumerate(program.inputs) if v.kind is Kind.INPUT)
-        # An input may be no parameter: what is called with need not be used.
-        pointed = [*(parameters.get(n) for n in (*weights, *called)), *main.results]
-        pointers = {position: n for n, position in enumerate(pointed, HELD + 1)}
+        called = [n for n, v in enumerate(program.inputs) if v.kind is Kind.INPUT]
+        given = {n: p for p, n in enumerate((*weights, *called), HELD + 1)}
+        made_last = {n: p for p, n in enumerate(main.results, HELD + 1 + len(given))}
+
+        def start(position: int) -> tuple[int, int]:
+            i = main.instructions[position]
+            if i.op == "parameter":
+                return given[i["number"]], 0
+            if position in made_last:
+                return made_last[position], 0
+            return BETWEEN, starts[position]
 
         def place(operand: int | Slot) -> tuple[int, int, int, int]:
             if isinstance(operand, Slot):
                 return HELD, *memory.places[operand.number]
             shape = main.instructions[operand].array
-            pointer = pointers.get(operand, BETWEEN)
-            return pointer, starts.get(operand, 0), TYPES[READ_AS[shape.dtype]], shape.bytes
+            return *start(operand), TYPES[READ_AS[shape.dtype]], shape.bytes
 
         self._calls = Calls(size)
         for unit in units:
@@ -71,17 +89,23 @@ class KernelSequence:
             self._calls.add(unit.kernel, unit.words, [n for numbers in lie for n in numbers])
         self._held = (memory.array, *weights.values())  # for as long as the calls read them
         self._fixed = [array.ctypes.data for array in self._held]
-        self._outputs = [(v.shape.bytes, v.shape.numpy, v.shape.dims) for v in program.outputs]
+        self._outputs = [v.shape for v in program.outputs]
 
     def __call__(self, *arrays: np.ndarray) -> tuple[list[np.ndarray], bool]:
         """The outputs, of one array for each input of a call; whether they are all there.
 
         They are not where a gather left its operand.
         """
-        made = [aligned(size).view(dtype).reshape(dims) for size, dtype, dims in self._outputs]
+        made = [_room_for(shape) for shape in self._outputs]
         given = [np.ascontiguousarray(a) for a in arrays]
         done = self._calls.run(self._fixed + [a.ctypes.data for a in (*given, *made)])
         return made, done
+
+
+def _room_for(shape: Shape) -> np.ndarray:
+    if shape.bytes < LARGE:
+        return np.empty(shape.dims, shape.numpy)
+    return aligned(shape.bytes).view(shape.numpy).reshape(shape.dims)
 
 
 def _between(units: Sequence[Unit], main: Function) -> tuple[dict[int, int], int]:
