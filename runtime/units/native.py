@@ -17,7 +17,7 @@ from runtime.kernels.kind import Value
 from runtime.logs import Level, log
 from runtime.settings import setting
 
-_KERNELS = ("neuron_chain", "neuron_contraction", "neuron_rows", "neuron_windows")
+_KERNELS = ("neuron_chain", "neuron_contraction", "neuron_pair", "neuron_rows", "neuron_windows")
 
 
 class Place(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from runtime.units import chain
 from runtime.units.plan import plan
 from tests.runtime.test_contraction import fused, native
 from tests.runtime.tiles import by_jax
@@ -100,3 +101,79 @@ def test_rows_without_a_number_stay_so():
     assert np.isnan(made[:, 7]).all()
     kept = ~np.isnan(expected)
     np.testing.assert_allclose(made[kept], expected[kept], atol=1e-5, rtol=0)
+
+
+def beside(dtype: str, rows: int, columns: int, *, joined: str = "add", tail: str = "") -> str:
+    """Two products, the second of which is joined with what follows the first."""
+    made = f"f32[{rows},{columns}]"
+    return f"""
+        x = {dtype}[{rows},40] parameter(0)
+        w = {dtype}[40,{columns}] parameter(1)
+        y = {dtype}[{rows},72] parameter(2)
+        v = {dtype}[72,{columns}] parameter(3)
+        b = f32[{columns}] parameter(4)
+        first = {made} dot(x, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+        gate = {made} logistic(first)
+        second = {made} dot(y, v), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+        bs = {made} broadcast(b), dimensions={{1}}
+        s = {made} add(second, bs)
+        {"ROOT o" if not tail else "o"} = {made} {joined}(gate, s)
+        {tail}
+    """
+
+
+def unpaired(monkeypatch: pytest.MonkeyPatch, text: str) -> np.ndarray:
+    """What two calls make of it."""
+    with monkeypatch.context() as patched:
+        patched.setattr(chain, "MANY_ROWS", 1 << 40)
+        used, made, _ = kernels(text)
+    assert used == ["neuron_contraction"] * 2
+    return made
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("joined", ["add", "multiply", "subtract"])
+@pytest.mark.parametrize(("rows", "columns"), [(2100, 300), (4099, 131)])
+def test_two_products_beside_each_other_are_one_call(dtype, joined, rows, columns, monkeypatch):
+    text = beside(dtype, rows, columns, joined=joined)
+    used, made, expected = kernels(text)
+    assert used == ["neuron_pair"]
+    np.testing.assert_array_equal(made, unpaired(monkeypatch, text))
+    np.testing.assert_allclose(made, expected, atol=2e-5 * np.abs(expected).max(), rtol=0)
+
+
+def test_a_shortcut_is_computed_where_it_is_added(monkeypatch):
+    """Of every second pixel, as where a residual network becomes smaller."""
+    text = """
+        x = f32[2,80,80,16] parameter(0)
+        w = f32[1,1,16,520] parameter(1)
+        y = f32[2,40,40,24] parameter(2)
+        v = f32[3,3,24,520] parameter(3)
+        short = f32[2,40,40,520] convolution(x, w), window={size=1x1 stride=2x2},
+          dim_labels=b01f_01io->b01f
+        long = f32[2,40,40,520] convolution(y, v), window={size=3x3 pad=1_1x1_1},
+          dim_labels=b01f_01io->b01f
+        s = f32[2,40,40,520] add(long, short)
+        zero = f32[] constant(0)
+        zeros = f32[2,40,40,520] broadcast(zero), dimensions={}
+        ROOT r = f32[2,40,40,520] maximum(s, zeros)
+    """
+    used, made, expected = kernels(text)
+    assert used == ["neuron_pair"]
+    np.testing.assert_array_equal(made, unpaired(monkeypatch, text))
+    np.testing.assert_allclose(made, expected, atol=2e-5 * np.abs(expected).max(), rtol=0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        beside("f32", 2000, 300),
+        beside("f32", 2100, 200),
+        beside("f32", 2100, 300, tail="ROOT t = (f32[2100,300], f32[2100,300]) tuple(o, gate)"),
+    ],
+    ids=["few rows", "little is made", "read elsewhere"],
+)
+def test_other_products_are_calls_of_their_own(text):
+    used, made, expected = kernels(text)
+    assert used == ["neuron_contraction"] * 2
+    np.testing.assert_allclose(made, expected, atol=2e-5 * np.abs(expected).max(), rtol=0)

@@ -75,7 +75,7 @@ class Stretches {
       *count = static_cast<size_t>(words_.begin()[at_++]);
       if (*count <= words_.size() - at_) return words_.begin() + std::exchange(at_, at_ + *count);
     }
-    throw std::invalid_argument("chain: as many words must follow as their number says");
+    throw std::invalid_argument("kernels: as many words must follow as their number says");
   }
   template <typename Made>
   Made parse() {
@@ -89,23 +89,37 @@ class Stretches {
   size_t at_ = 0;
 };
 
+struct Numbers : std::vector<int64_t> {
+  Numbers(const int64_t* words, size_t count) : std::vector<int64_t>(words, words + count) {}
+};
+
+// The operands of a program, without data where it reads what another kernel makes: the others are
+// at `given`, one after the other.
+std::vector<Buffer> operands_of(const Numbers& made, const Buffer* given) {
+  std::vector<Buffer> found(made.size());
+  for (size_t n = 0; n < made.size(); ++n) {
+    if (made[n] == 0) found[n] = *given++;
+  }
+  return found;
+}
+
+size_t given_of(const Numbers& made) {
+  return made.size() - std::count(made.begin(), made.end(), 1);
+}
+
 class ChainKernel : public Kernel {
  public:
   explicit ChainKernel(Words words) : ChainKernel(Stretches(words)) {}
 
   void run(const std::vector<Buffer>& buffers, const Buffer& result,
            const Threads& threads) const override {
-    const size_t given = made_.size() - std::count(made_.begin(), made_.end(), 1);
-    const size_t before = 2 + first_.program.operands();
+    const size_t before = 2 + first_.program.operands(), given = given_of(made_);
     if (made_.size() != static_cast<size_t>(program_.operands()) ||
         buffers.size() != before + given + 1 + second_.program.operands()) {
       throw std::invalid_argument("chain: one buffer must be there for each operand");
     }
-    Between between{program_, std::vector<Buffer>(made_.size())};
-    const Buffer* next = buffers.data() + before;
-    for (size_t n = 0; n < made_.size(); ++n) {
-      if (made_[n] == 0) between.operands[n] = *next++;
-    }
+    const Between between{program_, operands_of(made_, buffers.data() + before)};
+    const Buffer* const next = buffers.data() + before + given;
     chain({first_.c, buffers[0].data, buffers[1].data, first_.program, buffers.data() + 2}, between,
           {second_.c, nullptr, next[0].data, second_.program, next + 1}, result, threads);
   }
@@ -117,15 +131,39 @@ class ChainKernel : public Kernel {
         made_(stretches.parse<Numbers>()),
         second_(stretches.parse<Parsed>()) {}
 
-  struct Numbers : std::vector<int64_t> {
-    Numbers(const int64_t* words, size_t count) : std::vector<int64_t>(words, words + count) {}
-  };
-
   // In the order of the words.
   const Parsed first_;
   const TileProgram program_;
   const Numbers made_;  // whether an operand is what the first makes
   const Parsed second_;
+};
+
+class PairKernel : public Kernel {
+ public:
+  explicit PairKernel(Words words) : PairKernel(Stretches(words)) {}
+
+  void run(const std::vector<Buffer>& buffers, const Buffer& result,
+           const Threads& threads) const override {
+    const size_t before = 2 + first_.program.operands();
+    if (made_.size() != static_cast<size_t>(second_.program.operands()) ||
+        buffers.size() != before + 2 + given_of(made_)) {
+      throw std::invalid_argument("pair: one buffer must be there for each operand");
+    }
+    const Buffer* const own = buffers.data() + before;
+    const std::vector<Buffer> operands = operands_of(made_, own + 2);
+    pair({first_.c, buffers[0].data, buffers[1].data, first_.program, buffers.data() + 2},
+         {second_.c, own[0].data, own[1].data, second_.program, operands.data()}, result, threads);
+  }
+
+ private:
+  explicit PairKernel(Stretches stretches)
+      : first_(stretches.parse<Parsed>()),
+        second_(stretches.parse<Parsed>()),
+        made_(stretches.parse<Numbers>()) {}
+
+  // In the order of the words.
+  const Parsed first_, second_;
+  const Numbers made_;  // whether an operand of the second's program is what the first makes
 };
 
 // The threads of XLA's pool. They are this call's only while it runs.
@@ -206,6 +244,7 @@ ffi::Error run(const Call* call, ffi::ThreadPool pool, ffi::RemainingArgs args,
 
 NEURON_KERNEL(neuron_contraction, neuron::kernels::ContractionKernel)
 NEURON_KERNEL(neuron_chain, neuron::kernels::ChainKernel)
+NEURON_KERNEL(neuron_pair, neuron::kernels::PairKernel)
 
 extern "C" {
 
