@@ -120,6 +120,12 @@ constexpr int kBeside = 4;
 // How far ahead of what is read of each it is fetched: as long as the last cache takes.
 constexpr int64_t kFetch = 2048;
 
+inline void fetch_ahead(const char* panel_row) {
+  for (int64_t line = 0; line < kPanel * 4; line += 64) {
+    __builtin_prefetch(panel_row + kFetch + line, 0, 3);
+  }
+}
+
 // The sums of one row and of panels that lie beside each other, each as `multiply` makes it.
 template <int Panels, bool Pairs>
 void multiply_row(const Block& t) {
@@ -134,9 +140,7 @@ void multiply_row(const Block& t) {
 #pragma GCC unroll 4
       for (int p = 0; p < Panels; ++p) {
         const char* const from = panel + p * apart;
-        for (int64_t line = 0; line < kPanel * 4; line += 64) {
-          __builtin_prefetch(from + kFetch + line, 0, 3);
-        }
+        fetch_ahead(from);
 #pragma GCC unroll 2
         for (int v = 0; v < 2; ++v) {
 #if defined(__AVX512BF16__)
@@ -177,9 +181,7 @@ void multiply_row_as_unit(const Block& t) {
 #pragma GCC unroll 4
         for (int p = 0; p < Panels; ++p) {
           const char* const from = panel + p * apart;
-          for (int64_t line = 0; line < kPanel * 4; line += 64) {
-            __builtin_prefetch(from + kFetch + line, 0, 3);
-          }
+          fetch_ahead(from);
 #pragma GCC unroll 2
           for (int v = 0; v < 2; ++v) {
             const uvec pairs = load_as<uvec>(from + v * 64);
