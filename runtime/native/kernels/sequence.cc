@@ -1,5 +1,7 @@
 #include "sequence.h"
 
+#include <algorithm>
+#include <atomic>
 #include <stdexcept>
 #include <utility>
 
@@ -9,6 +11,15 @@ namespace neuron::kernels {
 namespace {
 
 void refuse(const char* sentence) { throw std::invalid_argument(sentence); }
+
+// How many sequences run: each has a processor of its own, its caller's, and only others can help.
+std::atomic<int64_t> running{0};
+
+struct Running {
+  Running() { running.fetch_add(1, std::memory_order_relaxed); }
+  ~Running() { running.fetch_sub(1, std::memory_order_relaxed); }
+  int64_t others() const { return running.load(std::memory_order_relaxed) - 1; }
+};
 
 }  // namespace
 
@@ -30,7 +41,9 @@ void Sequence::add(const std::string& kernel, Words words, std::vector<ArrayPlac
 
 void Sequence::run(void* const* given) const {
   const AsXlaComputes mode;
-  const Threads threads = own_threads();
+  const Running self;
+  Threads threads = own_threads();
+  const int64_t helpers = threads.helpers;
   std::unique_ptr<Arena> arena = take();
   char* const between = arena->get(bytes_);
   const auto buffer = [&](const ArrayPlace& p) -> Buffer {
@@ -41,6 +54,7 @@ void Sequence::run(void* const* given) const {
   for (const Step& step : steps_) {
     operands.clear();
     for (const ArrayPlace& p : step.operands) operands.push_back(buffer(p));
+    threads.helpers = std::max<int64_t>(helpers - self.others(), 0);
     step.site->run(operands, buffer(step.result), threads);
   }
   give_back(std::move(arena));
