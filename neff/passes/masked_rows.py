@@ -9,7 +9,7 @@ import numpy as np
 from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder, rewrite
 from neff.fold import fold
-from neff.passes.maximum import takes_extremum
+from neff.passes.maximum import extremum_of
 from neff.passes.simplify import splat
 from neff.program import Function, Instruction, Program
 
@@ -20,7 +20,7 @@ def ask_row_maxima(program: Program) -> Program:
     Exact: a NaN is the maximum of its row, and equal to nothing. It saves a comparison and a
     reduction of the whole of x.
     """
-    maxima = frozenset(f.name for f in program.functions if takes_extremum(f, "maximum"))
+    maxima = frozenset(f.name for f in program.functions if extremum_of(f) == "maximum")
     conjunctions = frozenset(f.name for f in program.functions if _is_conjunction(f))
     found: dict[tuple[int, tuple[int, ...]], int] = {}
 

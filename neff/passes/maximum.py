@@ -13,12 +13,13 @@ from neff.builder import Builder, rewrite
 from neff.program import Function, Instruction, Program
 
 SCALES = frozenset({"divide", "multiply"})
+EXTREMES = frozenset({"maximum", "minimum"})
 REPEATS = frozenset({"broadcast", "reshape"})
 
 
 def keep_maximum_exact(program: Program) -> Program:
     """`w - max(w)` of a product or quotient w is chosen to be 0 where w is its maximum."""
-    maxima = frozenset(f.name for f in program.functions if takes_extremum(f, "maximum"))
+    maxima = frozenset(f.name for f in program.functions if extremum_of(f) == "maximum")
     main = program.main
     guarded = {_guarded_by(main, i) for i in main.instructions if i.op == "select"}
     found = {
@@ -36,13 +37,13 @@ def keep_maximum_exact(program: Program) -> Program:
     return program.with_main(rewrite(main, guard))
 
 
-def takes_extremum(function: Function, *which: str) -> bool:
-    """Whether a function is the `maximum`, or the `minimum`, of its two parameters; or either."""
+def extremum_of(function: Function) -> str | None:
+    """`maximum` or `minimum`, where a function is that of its two parameters."""
     if len(function.results) != 1:
-        return False
+        return None
     result = function.instructions[function.results[0]]
-    ops = which or ("maximum", "minimum")
-    return result.op in ops and set(result.operands) == set(function.parameters)
+    taken = result.op in EXTREMES and set(result.operands) == set(function.parameters)
+    return result.op if taken else None
 
 
 def _subtracts_maximum(main: Function, i: Instruction, maxima: frozenset[str]) -> bool:

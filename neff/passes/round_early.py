@@ -9,7 +9,7 @@ from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder
 from neff.ops import MOVEMENT
 from neff.passes.fuse import SOURCES
-from neff.passes.maximum import takes_extremum
+from neff.passes.maximum import extremum_of
 from neff.program import Function, Instruction, Program
 
 MOVES = frozenset({"pad", "reshape", "transpose"})
@@ -22,7 +22,7 @@ def round_before_moving(program: Program) -> Program:
     of two numbers the larger one's rounding is never the smaller. A value that others read as it is
     stays: it can be rounded where it is read.
     """
-    extremes = {f.name: f for f in program.functions if takes_extremum(f)}
+    extremes = {f.name: f for f in program.functions if extremum_of(f)}
     shorter: dict[tuple[str, str], Function] = {}
 
     def body(name: str, dtype: str) -> str:

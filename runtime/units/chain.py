@@ -73,11 +73,15 @@ def _fits(first: Unit, between: Unit, second: Unit) -> bool:
 
 def _joined(first: Unit, between: Unit, second: Unit) -> Unit:
     flags = tuple(int(o == first.result) for o in between.operands)
-    stretches = (first.words, between.words, flags, second.words)
-    words = tuple(n for stretch in stretches for n in (len(stretch), *stretch))
+    words = _in_stretches(first.words, between.words, flags, second.words)
     others = tuple(o for o in between.operands if o != first.result)
     operands = (*first.operands, *others, *second.operands[1:])
     return Unit(second.result, "neuron_chain", words, operands)
+
+
+def _in_stretches(*stretches: tuple[int, ...]) -> tuple[int, ...]:
+    """Words, each stretch of them after its length: see Stretches in ffi.cc."""
+    return tuple(n for stretch in stretches for n in (len(stretch), *stretch))
 
 
 def _pair(second: Unit, units: Mapping[int, Unit], readers: Mapping[int, int]) -> Unit | None:
@@ -90,8 +94,7 @@ def _pair(second: Unit, units: Mapping[int, Unit], readers: Mapping[int, int]) -
         first = units[position]
         if readers[position] == 1 == after.count(position) and _beside(first, second):
             flags = tuple(int(o == position) for o in after)
-            stretches = (first.words, second.words, flags)
-            words = tuple(n for stretch in stretches for n in (len(stretch), *stretch))
+            words = _in_stretches(first.words, second.words, flags)
             others = tuple(o for o in after if o != position)
             operands = (*first.operands, *second.operands[:2], *others)
             return Unit(second.result, "neuron_pair", words, operands)

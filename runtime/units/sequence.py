@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from hlo_frontend.hlo.types import Shape
 from neff.program import Function, Kind, Program
 from runtime.units.native import Calls
 from runtime.units.ops import ELEMENTWISE, READ_AS, TYPES
@@ -89,23 +88,23 @@ class KernelSequence:
             self._calls.add(unit.kernel, unit.words, [n for numbers in lie for n in numbers])
         self._held = (memory.array, *weights.values())  # for as long as the calls read them
         self._fixed = [array.ctypes.data for array in self._held]
-        self._outputs = [v.shape for v in program.outputs]
+        self._outputs = [(v.shape.bytes, v.shape.numpy, v.shape.dims) for v in program.outputs]
 
     def __call__(self, *arrays: np.ndarray) -> tuple[list[np.ndarray], bool]:
         """The outputs, of one array for each input of a call; whether they are all there.
 
         They are not where a gather left its operand.
         """
-        made = [_room_for(shape) for shape in self._outputs]
+        made = [_room_for(*output) for output in self._outputs]
         given = [np.ascontiguousarray(a) for a in arrays]
         done = self._calls.run(self._fixed + [a.ctypes.data for a in (*given, *made)])
         return made, done
 
 
-def _room_for(shape: Shape) -> np.ndarray:
-    if shape.bytes < LARGE:
-        return np.empty(shape.dims, shape.numpy)
-    return aligned(shape.bytes).view(shape.numpy).reshape(shape.dims)
+def _room_for(size: int, dtype: np.dtype, dims: tuple[int, ...]) -> np.ndarray:
+    if size < LARGE:
+        return np.empty(dims, dtype)
+    return aligned(size).view(dtype).reshape(dims)
 
 
 def _between(units: Sequence[Unit], main: Function) -> tuple[dict[int, int], int]:

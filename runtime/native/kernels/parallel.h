@@ -19,7 +19,7 @@ struct Threads {
   Schedule schedule;
 };
 
-// Threads of this process, beside which nothing runs on them: one for each processor but the
+// Threads of the kernels' own, for calls that XLA does not make: one for each processor but the
 // caller's. They begin when they are first asked for.
 Threads own_threads();
 
