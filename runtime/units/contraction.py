@@ -90,12 +90,12 @@ def contraction(
     Its operands are seen through the instructions that are `reachable`.
     """
     i = function.instructions[position]
-    if not any_size and _products(i, function) < FEWEST[i.op]:
-        return None
     types = {function.instructions[o].array.dtype for o in i.operands}
     if types not in ({"f32"}, {"bf16"}) or i.get("algorithm") or i.array.dtype not in FLOATS:
         return None
     if 0 in i.array.dims or any(0 in function.instructions[o].array.dims for o in i.operands):
+        return None
+    if not any_size and _products(i, function) < FEWEST[i.op]:
         return None
 
     def seen_through(p: int) -> bool:

@@ -590,3 +590,14 @@ def test_parts_of_a_dot_are_read_after_what_follows_it():
     program, _ = fused(text)
     (unit,) = plan(program).units.values()
     assert program.main.instructions[unit.result].op == "add"
+
+
+def test_a_convolution_that_makes_nothing_is_left_to_jax():
+    text = """
+        x = f32[2,5,5,3] parameter(0)
+        w = f32[3,3,3,0] parameter(1)
+        ROOT c = f32[2,3,3,0] convolution(x, w), window={size=3x3}, dim_labels=b01f_01io->b01f
+    """
+    program, arrays = fused(text, weight=None)
+    assert not plan(program).units
+    assert by_jax(program, *arrays).shape == (2, 3, 3, 0)
