@@ -19,6 +19,7 @@ from neff.pipeline import Observer, PassRecord, pipeline, run, write_dump
 from neff.program import Program, Variable
 from neff.support.memory import check_memory
 from neff.support.refusals import check_support
+from neff.undisturbed import undisturbed
 
 logger = logging.getLogger("Neuron")
 
@@ -33,6 +34,7 @@ class Compiled:
     stages: tuple[PassRecord, ...]
 
 
+@undisturbed()
 def compile_module(
     module: HloModule,
     inputs: Sequence[Variable] | None = None,

@@ -2,7 +2,7 @@
 
 After the header comes a tar archive:
 
-    neff.json               what follows: the size of every file, in order
+    neff.json               what follows: size and checksum of every file, in order
     kelf-a.json             the graph: variables, functions, regions, source lines
     sg00/<engine>.json      the instruction stream of each engine
     sg00/def.json           the variables and buffers, by the published keys
@@ -14,42 +14,44 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from hlo_frontend.hlo.types import AnyShape, Shape
 from neff.archive import Parts, available_memory, entries, gzipped, joined, shrinks, tar
+from neff.checksum import checksum
 from neff.encode import decode_shape, encode_shape
 from neff.errors import NeffError
 from neff.header import HEADER_SIZE, Header, read_header
 from neff.program import Program, Weight
 from neff.streams import DEFINITIONS, decode_program, encode_program
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_CHECKSUMS = 1  # a format that is read, too: its files have the hash of the whole alone
 MANIFEST = "neff.json"
 MANIFEST_LIMIT = 1 << 24  # bytes
+Sums = Mapping[str, str]  # checksums by file
 
 
 @dataclass(frozen=True, slots=True)
 class Neff:
     """A NEFF that was read: its header and its program, with the weights bound.
 
-    `verified` says whether its contents were found to have the hash in its header, or will be:
-    with `checking`, a call of it ends when that is known, and raises NeffError if they have not.
+    Files of one `identity` hold the same, once they were checked.
     """
 
     header: Header
     program: Program
-    verified: bool = True
-    checking: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+    identity: bytes
+    checking: Callable[[], object] = field(compare=False, repr=False)
 
     def check(self) -> None:
-        """Wait until the contents are known to be whole. Raises NeffError if they are not."""
-        if self.checking is not None:
-            self.checking()
+        """Return once the weights are known to be whole. Raises NeffError if they are not."""
+        self.checking()
 
 
 def write_neff(
@@ -61,8 +63,7 @@ def write_neff(
     many cores the program is spread. Equal programs give equal bytes.
     """
     files = _files_of(program)
-    sizes = [(name, sum(map(len, parts))) for name, parts in files.items()]
-    manifest = to_json({"format": FORMAT, "name": program.name, "files": sizes})
+    manifest = to_json({"format": FORMAT, "name": program.name, "files": announced(files)})
     contents = tar([(MANIFEST, [manifest]), *files.items()])
     if compress and shrinks(files.values()):
         contents = [gzipped(contents)]
@@ -79,6 +80,11 @@ def write_neff(
     )
     out[:HEADER_SIZE] = np.frombuffer(header.pack(), np.uint8)
     return out
+
+
+def announced(files: Mapping[str, Parts]) -> list[list[Any]]:
+    """What the manifest says of files: name, size, checksum."""
+    return [[name, sum(map(len, parts)), checksum(parts)] for name, parts in files.items()]
 
 
 def to_json(value: Any) -> bytes:
@@ -118,7 +124,8 @@ def _npy_header(shape: Shape) -> bytes:
 def read_neff(data: bytes | bytearray | memoryview, *, verify: bool = True) -> Neff:
     """Read a file, checking everything before it is used; weights are views where they can be.
 
-    Without `verify` the contents are not compared with the hash in the header, which takes time.
+    Without `verify` weights are compared with their checksums where `check` is called, and the
+    whole is not compared with the hash in the header, which takes five times as long.
     Raises NeffError for a file that is damaged, foreign, or needs more memory than there is.
     """
     view = memoryview(data).cast("B").toreadonly()
@@ -126,16 +133,32 @@ def read_neff(data: bytes | bytearray | memoryview, *, verify: bool = True) -> N
     if verify:
         check_hash(view)
     try:
-        files = _read_files(view[HEADER_SIZE:])
-        documents = {n: json.loads(f.tobytes()) for n, f in files.items() if n.endswith(".json")}
-        shapes = documents[DEFINITIONS]["weights"]
+        manifest, sums, files = _read_files(view[HEADER_SIZE:])
+        identity = hashlib.sha256(manifest).digest()
+        if sums is None:
+            check_hash(view)
+            identity = header.digest
+        documents = {n: f for n, f in files.items() if n.endswith(".json")}
+        _check_sums(documents, sums)
+        parsed = {n: json.loads(f.tobytes()) for n, f in documents.items()}
+        shapes = parsed[DEFINITIONS]["weights"]
         weights = {d: _read_weight(d, decode_shape(s), files) for d, s in shapes.items()}
-        program = decode_program(documents, weights)
+        program = decode_program(parsed, weights)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         if isinstance(error, NeffError):
             raise
         raise NeffError(f"neff: the contents cannot be read: {error!r}") from error
-    return Neff(header, program, verify)
+    others = {n: f for n, f in files.items() if n not in documents}
+    neff = Neff(header, program, identity, partial(_check_sums, others, sums))
+    if verify:
+        neff.check()
+    return neff
+
+
+def _check_sums(files: Mapping[str, np.ndarray], sums: Sums | None) -> None:
+    for name, data in files.items():
+        if sums is not None and checksum([data.data]) != sums[name]:
+            raise NeffError(f"neff: {name} does not have the checksum that {MANIFEST} announces")
 
 
 def check_hash(data: bytes | bytearray | memoryview) -> None:
@@ -146,28 +169,34 @@ def check_hash(data: bytes | bytearray | memoryview) -> None:
         raise NeffError("neff: the contents do not have the hash that the header announces")
 
 
-def _read_files(contents: memoryview) -> dict[str, np.ndarray]:
-    """Every file of the archive, which must be what the manifest at its head announces."""
+def _read_files(contents: memoryview) -> tuple[bytes, Sums | None, dict[str, np.ndarray]]:
+    """The manifest at the archive's head, the checksums that it announces, and every file.
+
+    There must be the files that the manifest announces, of their sizes.
+    """
     archive = entries(contents)
     name, size, reader = next(archive, ("", 0, None))
     if reader is None or name != MANIFEST or size > MANIFEST_LIMIT:
         raise NeffError(f"neff: the archive must begin with {MANIFEST}, got {name!r}")
-    manifest = json.loads(reader.contents(size).tobytes())
-    if manifest["format"] != FORMAT:
+    text = reader.contents(size).tobytes()
+    manifest = json.loads(text)
+    if manifest["format"] not in (WITHOUT_CHECKSUMS, FORMAT):
         raise NeffError(f"neff: format {FORMAT} is supported, got {manifest['format']!r}")
-    announced = [(str(n), int(s)) for n, s in manifest["files"]]
-    needed, free = sum(s for _, s in announced), available_memory()
-    if min((s for _, s in announced), default=0) < 0 or needed > free:
+    expected = [(str(n), int(s)) for n, s, *_ in manifest["files"]]
+    needed, free = sum(s for _, s in expected), available_memory()
+    if min((s for _, s in expected), default=0) < 0 or needed > free:
         raise NeffError(f"neff: the contents need {needed} bytes of memory, available are {free}")
     files = {}
-    for expected in announced:
+    for entry in expected:
         name, size, _ = next(archive, ("", 0, reader))
-        if (name, size) != expected:
-            raise NeffError(f"neff: the archive must hold {expected} next, got {(name, size)}")
+        if (name, size) != entry:
+            raise NeffError(f"neff: the archive must hold {entry} next, got {(name, size)}")
         files[name] = reader.contents(size)
     if (extra := next(archive, None)) is not None:
         raise NeffError(f"neff: the archive must end after {len(files)} files, got {extra[0]!r}")
-    return files
+    if manifest["format"] == WITHOUT_CHECKSUMS:
+        return text, None, files
+    return text, {str(n): str(found) for n, _, found in manifest["files"]}, files
 
 
 def _read_weight(digest: str, shape: AnyShape, files: dict[str, np.ndarray]) -> Weight:

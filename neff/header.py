@@ -19,7 +19,7 @@ assert LAYOUT.size == HEADER_SIZE
 PACKAGE_VERSION = 2  # the hash is SHA-256
 NEFF_VERSION = (2, 0)  # the major version that neuronx-cc writes
 SUPPORTED_FEATURES = 0
-BUILD_VERSION = "neuron-emulator-1"  # names the format of the payload that follows
+BUILD_VERSION = "neuron-emulator-2"  # names the format of the payload that follows
 
 
 @dataclass(frozen=True, slots=True)

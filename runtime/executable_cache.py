@@ -32,15 +32,15 @@ def folder() -> Path:
     return library.cache_directory().parent / "executables"
 
 
-def key_of(digest: bytes, *choices: object) -> str | None:
+def key_of(identity: bytes, *choices: object) -> str | None:
     """What a program's executable is kept by; None where nothing is to be kept.
 
-    `digest` is that of the file, `choices` what else decides what is compiled.
+    `identity` is the file's, `choices` what else decides what is compiled.
     """
     if not enabled():
         return None
     settings = (setting(name) for name in ("XLA_FLAGS", "NEURON_EMULATOR_KERNELS"))
-    told = (digest.hex(), repr(choices), *settings, _machine())
+    told = (identity.hex(), repr(choices), *settings, _machine())
     return hashlib.sha256("\0".join(told).encode()).hexdigest()
 
 

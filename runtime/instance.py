@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
+from hlo_frontend.hlo.types import ELEMENT_TYPES, element_type_of
 from runtime import faults, observe
 from runtime.background import in_background
 from runtime.core import NeuronCore, machine
-from runtime.executable import Executable, Made, State, on_device
+from runtime.executable import Executable, Made, State
 from runtime.input_dump import dump_inputs
 from runtime.logs import Level, log
 from runtime.settings import is_set, number, setting, switched_on
@@ -118,12 +118,12 @@ class Instance:
     def _run(self, arrays: Sequence[np.ndarray]) -> Made:
         if not self._limits.watched:
             return self._ready.start(arrays, self._state)
-        # XLA cannot be stopped: after a time-out it may still read its inputs, so it has its own.
-        own, state = [_owned(a) for a in arrays], self._state
+        # A run cannot be stopped: after a time-out it may still read its inputs, so it has its own.
+        own, state = [a.copy() for a in arrays], self._state
 
         def run() -> Made:
             made = self._ready.start(own, state)
-            jax.block_until_ready((made.outputs, made.state))
+            made.wait()
             return made
 
         result = in_background("neuron-watched", run)
@@ -185,11 +185,6 @@ class _Queues:
             lock.release()
 
 
-def _owned(array: np.ndarray) -> jax.Array:
-    with jax.enable_x64(True):
-        return on_device(array, alias=False)
-
-
 def _spoiled(output: np.ndarray) -> np.ndarray:
     return np.full_like(output, np.nan) if _floating(output) else output
 
@@ -199,4 +194,4 @@ def _has_nan(array: np.ndarray) -> bool:
 
 
 def _floating(array: np.ndarray) -> bool:
-    return jax.dtypes.issubdtype(array.dtype, np.inexact)
+    return ELEMENT_TYPES[element_type_of(array.dtype)].kind in ("float", "complex")

@@ -7,19 +7,16 @@ from functools import partial
 
 from neff.printing import quote
 from neff.program import Function, Instruction, Program
-from runtime.kernels import KERNELS
-from runtime.kernels.kind import Body, UnsupportedFormError, Value
-from runtime.rounding import CONTROL, NEAREST, Rounding, compute
-from runtime.units.plan import Planned
+from runtime.compute import compute
+from runtime.kernels.kind import Body, UnsupportedFormError, UnsupportedInstructionError, Value
+from runtime.kernels.table import KERNELS
+from runtime.rounding import CONTROL, NEAREST, Rounding
+from runtime.units.ffi import Planned
 
 # Attributes any instruction may carry: notes of a framework or of another compiler. To a custom
 # call its configuration is an argument.
 NOTES = ("backend_config", "frontend_attributes", "sharding")
 CONFIGURED = {("custom-call", "backend_config")}
-
-
-class UnsupportedInstructionError(NotImplementedError):
-    """The program has an instruction, or a form of one, that the runtime has no kernel for."""
 
 
 Watch = Callable[[Instruction, Sequence[Value]], None]
@@ -59,8 +56,7 @@ def _call(
             values.append(None)
             continue
         if planned is not None and position in planned.plan.units:
-            unit = planned.plan.units[position]
-            values.append(unit.run(function, values, planned.places, planned.memory))
+            values.append(planned.value(function, position, values))
             continue
         operands = [values[o] for o in i.operands]
         if watch is not None:

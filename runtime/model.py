@@ -18,9 +18,10 @@ from hlo_frontend.hlo.types import Shape
 from neff.container import Neff, check_hash, read_neff
 from neff.errors import NeffError, NeffVersionError
 from neff.program import Program
+from neff.undisturbed import undisturbed
 from runtime.background import in_background
 from runtime.core import NeuronCore, in_child, machine, refuse_child
-from runtime.executable import Executable, Mode, executable
+from runtime.executable import Executable, Mode, executable, prepared
 from runtime.instance import ClosedError, Cores, Instance, Limits, limits
 from runtime.logs import Level, log
 from runtime.settings import switched_on
@@ -223,24 +224,20 @@ def load(neff: bytes | bytearray | memoryview, cores: Sequence[NeuronCore] | Non
     return load_file(file, cores if cores is not None else here.next_cores(file.header.num_tpb))
 
 
+@undisturbed()
 def read(neff: bytes | bytearray | memoryview) -> Neff:
-    """The contents of a NEFF, which are compared with their hash while the caller goes on.
+    """The contents of a NEFF; its weights are compared with their checksums in the background.
 
     Raises NeuronRuntimeError: NRT_INVALID for a file that is damaged or none,
-    NRT_UNSUPPORTED_NEFF_VERSION for another version of the format. What only the hash tells is
-    raised by `check` and `load_file`.
+    NRT_UNSUPPORTED_NEFF_VERSION for another version of the format. What only a weight's checksum
+    or the file's hash tells is raised by `check` and `load_file`.
     """
-    verify = switched_on("NEURON_RT_VALIDATE_HASH")
-    # It takes as long as all the rest of a load.
-    whole = in_background("neuron-hash", partial(check_hash, neff)).result if verify else None
     with _damage_refused():
-        try:
-            file = read_neff(neff, verify=False)
-        except NeffError:
-            if whole is not None:
-                whole()  # what cannot be read because it is damaged is said to be damaged
-            raise
-    return replace(file, verified=verify, checking=whole)
+        file = read_neff(neff, verify=False)
+    checks = [in_background("neuron-checksum", file.check)]
+    if switched_on("NEURON_RT_VALIDATE_HASH"):
+        checks.append(in_background("neuron-hash", partial(check_hash, neff)))
+    return replace(file, checking=lambda: [check.result() for check in checks])
 
 
 @contextmanager
@@ -260,6 +257,7 @@ def check(file: Neff) -> None:
         file.check()
 
 
+@undisturbed()
 def load_file(file: Neff, cores: Sequence[NeuronCore]) -> Model:
     """Load a NEFF that was read.
 
@@ -273,12 +271,13 @@ def load_file(file: Neff, cores: Sequence[NeuronCore]) -> Model:
     return _loaded_on(ready, cores, file.header.num_tpb)
 
 
+@undisturbed()
 def load_program(program: Program, cores: Sequence[NeuronCore] | None = None) -> Model:
     """Load a program that is in no file, by default on the next core in turn.
 
     It is compiled anew each time, and for any machine. Raises like `load_file`.
     """
-    ready = Executable(program, Mode.in_force())
+    ready = prepared(program, Mode.in_force())
     return _loaded_on(ready, cores if cores is not None else machine().next_cores(1))
 
 

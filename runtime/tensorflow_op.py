@@ -10,7 +10,7 @@ import numpy as np
 
 from runtime import placement
 from runtime.core import NeuronCore, machine, refuse_child
-from runtime.interpreter import UnsupportedInstructionError
+from runtime.kernels.kind import UnsupportedInstructionError
 from runtime.model import Model, load_file, read
 from runtime.status import NeuronRuntimeError, Status
 

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], set[str]]] = {
             "neff.printing",
             "neff.program",
             "neff.targets",
+            "neff.undisturbed",
             "runtime",
         ),
         {"jax", "jaxlib", "torch"},

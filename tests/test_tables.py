@@ -12,7 +12,7 @@ from neff.metaneff import DATA_TYPES
 from neff.ops import ENGINES
 from neff.passes.simplify import RULES
 from runtime.executable import TORCH_TYPES
-from runtime.kernels import KERNELS
+from runtime.kernels.table import KERNELS
 from runtime.settings import document
 
 ROOT = Path(__file__).parents[1]

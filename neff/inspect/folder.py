@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from neff.archive import ENTRY_NAME, GZIP_MAGIC, available_memory, entries, gzipped, joined, tar
-from neff.container import FORMAT, MANIFEST, read_neff, to_json
+from neff.container import FORMAT, MANIFEST, announced, read_neff, to_json
 from neff.errors import CompileError, NeffError
 from neff.files import write_atomically
 from neff.header import HEADER_SIZE, Header
@@ -118,7 +118,7 @@ def _header_fields(folder: Path) -> dict[str, Any]:
 def _names(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """The files to pack, in order: those the manifest names, which must be all there are."""
     try:
-        names = [str(name) for name, _ in manifest["files"]]
+        names = [str(name) for name, _, _ in manifest["files"]]
         found_format = manifest["format"]
     except (KeyError, TypeError, ValueError):
         raise NeffError(f"pack: {MANIFEST} must list the files") from None
@@ -142,11 +142,11 @@ def _names(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 def _manifest(
     folder: Path, manifest: Mapping[str, Any], files: Mapping[str, Sequence[bytes]]
 ) -> bytes:
-    """The manifest with the sizes there are now; its very bytes, if they are still right."""
-    sizes = [[name, sum(map(len, parts))] for name, parts in files.items()]
-    if [list(row) for row in manifest["files"]] == sizes:
+    """The manifest of the files there are now; its very bytes, if they are still right."""
+    found = announced(files)
+    if manifest["files"] == found:
         return _read(folder, MANIFEST)
-    return to_json({**manifest, "files": sizes})
+    return to_json({**manifest, "files": found})
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:

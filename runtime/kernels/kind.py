@@ -12,6 +12,10 @@ Value = Any  # a JAX array, a tuple of values, or None for a token
 Kernel = Callable[..., Value]
 
 
+class UnsupportedInstructionError(NotImplementedError):
+    """The program has an instruction, or a form of one, that the runtime has no kernel for."""
+
+
 class UnsupportedFormError(NotImplementedError):
     """A form of an op that its kernel does not compute; the interpreter adds the instruction."""
 

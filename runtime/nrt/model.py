@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime import placement
 from runtime.core import machine
-from runtime.interpreter import UnsupportedInstructionError
+from runtime.kernels.kind import UnsupportedInstructionError
 from runtime.model import Model, load_file, read
 from runtime.nrt.state import core_of, cores_of
 from runtime.nrt.tensor import Bytes, Tensor, TensorSet, flat

@@ -1,4 +1,4 @@
-"""The native kernels in this process: built once, registered with XLA, called from JAX."""
+"""The native kernels in this process: built once, called one after the other."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ import ctypes
 import functools
 import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from hlo_frontend.hlo.types import Shape
 from runtime import library
-from runtime.kernels.kind import Value
 from runtime.logs import Level, log
 from runtime.settings import setting
-
-_KERNELS = ("neuron_chain", "neuron_contraction", "neuron_pair", "neuron_rows", "neuron_windows")
 
 
 class Place(NamedTuple):
@@ -28,9 +23,6 @@ class Place(NamedTuple):
     bytes: int
 
 
-GIVEN = (-1, 0, 0)  # instead of a place there: an argument of its own
-
-
 def available() -> bool:
     """Whether regions may run on native kernels: so the environment says, and they can be built."""
     return setting("NEURON_EMULATOR_KERNELS") != "jax" and _library() is not None
@@ -39,36 +31,18 @@ def available() -> bool:
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     try:
-        loaded = ctypes.CDLL(str(library.build(library.KERNELS)))
+        native = ctypes.CDLL(str(library.build(library.KERNELS)))
     except (OSError, RuntimeError) as error:
         log(Level.WARNING, "NRT", "load_kernels", f"programs run on JAX alone: {error}")
         return None
-    jax.devices("cpu")  # before there is a backend JAX would register types after what is of them
-    _register(loaded)
-    loaded.neuron_packed_bytes.restype = ctypes.c_int64
-    loaded.neuron_sequence_new.restype = ctypes.c_void_p
-    loaded.neuron_sequence_add.restype = loaded.neuron_sequence_run.restype = ctypes.c_char_p
-    return loaded
+    native.neuron_packed_bytes.restype = ctypes.c_int64
+    native.neuron_sequence_new.restype = ctypes.c_void_p
+    native.neuron_sequence_add.restype = native.neuron_sequence_run.restype = ctypes.c_char_p
+    return native
 
 
-def _register(loaded: ctypes.CDLL) -> None:
-    """Tell XLA of the kernels: what makes a call of one of its words, once, and what runs it."""
-    capsule = jax.ffi.pycapsule
-
-    def told(part: str) -> Any:
-        tell = getattr(loaded, f"neuron_call_{part}")
-        tell.restype = ctypes.c_void_p
-        return capsule(ctypes.c_void_p(tell()))
-
-    described: Any = {"type_id": told("id"), "type_info": told("info")}
-    jax.ffi.register_ffi_type("neuron_call", described, platform="cpu")
-    for name in _KERNELS:
-        stages = {"instantiate": getattr(loaded, f"{name}_make"), "execute": getattr(loaded, name)}
-        handlers = {stage: capsule(handler) for stage, handler in stages.items()}
-        jax.ffi.register_ffi_target(name, handlers, platform="cpu")
-
-
-def _loaded() -> ctypes.CDLL:
+def loaded() -> ctypes.CDLL:
+    """The library of the kernels. Raises RuntimeError where there is none."""
     native = _library()
     if native is None:
         raise RuntimeError("runtime.units: the native kernels must be there where they are used")
@@ -81,7 +55,7 @@ def _words(numbers: Sequence[int]) -> tuple[ctypes.Array[ctypes.c_int64], ctypes
 
 def packed_bytes(words: Sequence[int]) -> int:
     """The size of a second operand of a contraction once packed."""
-    size: int = _loaded().neuron_packed_bytes(*_words(words))
+    size: int = loaded().neuron_packed_bytes(*_words(words))
     if size < 0:
         raise ValueError(f"runtime.units: the words must be a contraction, got {list(words)}")
     return size
@@ -90,31 +64,9 @@ def packed_bytes(words: Sequence[int]) -> int:
 def pack(words: Sequence[int], array: np.ndarray, room: np.ndarray) -> None:
     """Write a second operand of a contraction in the order in which the kernel reads it."""
     source = np.ascontiguousarray(array)
-    _loaded().neuron_pack(
+    loaded().neuron_pack(
         *_words(words), ctypes.c_void_p(source.ctypes.data), ctypes.c_void_p(room.ctypes.data)
     )
-
-
-def call(
-    kernel: str,
-    shape: Shape,
-    words: Sequence[int],
-    operands: Sequence[Value | Place],
-    memory: Value | None = None,
-) -> jax.Array:
-    """The result of a kernel on arrays, as a part of what is being traced.
-
-    Those that are places are there in `memory`.
-    """
-    _loaded()
-    result = jax.ShapeDtypeStruct(shape.dims, shape.numpy)
-    given = [o for o in operands if not isinstance(o, Place)]
-    if len(given) < len(operands):
-        given.insert(0, memory)
-    places = (o if isinstance(o, Place) else GIVEN for o in operands)
-    every = (len(operands), *sum(places, ()), *words)
-    made: jax.Array = jax.ffi.ffi_call(kernel, result)(*given, words=np.array(every, np.int64))
-    return made
 
 
 class Calls:
@@ -124,7 +76,7 @@ class Calls:
     """
 
     def __init__(self, size: int) -> None:
-        native = _loaded()
+        native = loaded()
         self._add, self._run = native.neuron_sequence_add, native.neuron_sequence_run
         self._made = ctypes.c_void_p(native.neuron_sequence_new(ctypes.c_int64(size)))
         freed = weakref.finalize(self, native.neuron_sequence_free, self._made)

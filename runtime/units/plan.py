@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from hlo_frontend.hlo.types import Shape
 from neff.program import Function, Instruction, Kind, Program, Region
-from runtime.kernels.kind import Value
 from runtime.units.chain import chained
 from runtime.units.contraction import contraction, packed_words
 from runtime.units.moves import concatenation, picked_rows
-from runtime.units.native import Place
 from runtime.units.ops import ELEMENTWISE, READ_AS, TYPES
 from runtime.units.rows import row_code
 from runtime.units.space import MOVEMENT
@@ -44,15 +42,6 @@ class Plan:
     held: tuple[Held, ...]
     live: frozenset[int]
     inputs: frozenset[int]  # numbers of the parameters that are read as they are
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan with the weights that its kernels read, on the device."""
-
-    plan: Plan
-    places: Sequence[Place]
-    memory: Value
 
 
 def plan(program: Program, everything: bool = False, check_bounds: bool = True) -> Plan:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,6 +17,7 @@ from neff.program import Weight
 from runtime.units.contraction import Contraction, packing_words
 from runtime.units.native import Place, pack, packed_bytes
 from runtime.units.ops import READ_AS, TYPES
+from runtime.units.pages import enlarge
 
 Weights = Mapping[str, Weight]  # by digest
 ALIGNMENT = 64  # bytes; what XLA asks of memory that it is to use as it is
@@ -97,7 +101,7 @@ def aligned(size: int) -> np.ndarray:
 class Memory:
     """What is held, in one array, and where each lies in it.
 
-    The system makes large pages of it, and a call has one argument for all of them.
+    A call has one argument for all of them.
     """
 
     array: np.ndarray
@@ -117,3 +121,15 @@ class Memory:
         """The bytes of one of them."""
         place = self.places[number]
         return self.array.view(np.uint8)[place.start : place.start + place.bytes]
+
+
+@contextmanager
+def filled(held: Sequence[Held], weights: Weights) -> Iterator[Memory]:
+    """The memory of what is held, which is written on all processors until the block ends."""
+    memory = Memory.of(held)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "neuron-pack") as pool:
+        written = [pool.submit(h.write, weights, memory.room(n)) for n, h in enumerate(held)]
+        yield memory
+        for done in written:
+            done.result()
+    enlarge(memory.array)

@@ -146,7 +146,7 @@ def test_weights_keep_to_their_names(folder):
         (lambda f: (f / "neff.json").write_text("["), "neff.json must be JSON"),
         (lambda f: (f / "neff.json").write_text('{"format":9,"files":[]}'), "got 9"),
         (
-            lambda f: (f / "neff.json").write_text('{"format":1,"files":[["../x",1]]}'),
+            lambda f: (f / "neff.json").write_text('{"format":2,"files":[["../x",1,""]]}'),
             "must list plain names once, got ['../x']",
         ),
         (

@@ -23,6 +23,7 @@ from hlo_frontend.hlo.types import Shape, TokenShape, TupleShape
 from neff import archive, container
 from neff.archive import gzipped, tar
 from neff.builder import Builder
+from neff.checksum import checksum
 from neff.container import read_neff, write_neff
 from neff.encode import decode_shape, decode_value, encode_shape, encode_value
 from neff.errors import NeffError
@@ -58,7 +59,7 @@ def test_header_has_the_published_offsets(file):
     contents = file[1024:]
     assert u64(8) == 1024 and u64(16) == len(contents)  # header_size, data_size
     assert (u64(24), u64(32)) == (2, 0)  # NEFF version
-    assert file[40:168].rstrip(b"\0") == b"neuron-emulator-1"
+    assert file[40:168].rstrip(b"\0") == b"neuron-emulator-2"
     assert u32(168) == 1 and u32(476) == 1  # num_tpb, requested_tpb_count
     assert file[172:204] == hashlib.sha256(contents).digest()
     assert file[204:220] == Header("test", file[172:204], 0).uuid.bytes
@@ -179,7 +180,8 @@ def packed(*files: tuple[str, bytes], compress: bool = False) -> bytes:
 
 
 def manifest_of(*files: tuple[str, int], form: int = container.FORMAT) -> tuple[str, bytes]:
-    return "neff.json", json.dumps({"format": form, "name": "x", "files": files}).encode()
+    rows = [(name, size, checksum([])) for name, size in files]
+    return "neff.json", json.dumps({"format": form, "name": "x", "files": rows}).encode()
 
 
 def archived(*files: tuple[str, bytes], manifest: tuple[str, bytes] | None = None) -> bytes:
@@ -238,7 +240,7 @@ BAD_FILES = {
     ),
     "other format": (
         lambda f: archived(manifest=manifest_of(form=99)),
-        "format 1 is supported, got 99",
+        "format 2 is supported, got 99",
     ),
     "entry not announced": (
         lambda f: archived(("a", b""), manifest=manifest_of()),
@@ -264,14 +266,19 @@ def test_bad_file_gets_a_clear_error(case, file):
 
 
 @given(position=...)
-@settings(max_examples=60, deadline=None)
-def test_no_damaged_contents_raise_anything_but_neff_error(position: int):
-    contents = bytes(write_neff(compiled(convolution_with_batch_norm()), compress=False)[1024:])
+@settings(max_examples=150, deadline=None)
+def test_damage_is_refused_or_changes_nothing(position: int):
+    good = compiled(convolution_with_batch_norm())
+    contents = bytes(write_neff(good, compress=False)[1024:])
     damaged = resealed(flipped(contents, position % len(contents)))
     try:
-        read_neff(damaged)  # a flipped bit of a weight is a good file
+        read = read_neff(damaged, verify=False)
+        read.check()
     except NeffError:
         return
+    assert read.program == good
+    for digest, weight in good.weights.items():
+        np.testing.assert_array_equal(read.program.weights[digest].array, weight.array)
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch):

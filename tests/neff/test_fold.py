@@ -15,7 +15,7 @@ from neff.fold import FOLDS, ROUNDED, fold
 from neff.lower import lower
 from neff.program import Instruction
 from runtime.interpreter import interpret
-from runtime.kernels import KERNELS
+from runtime.kernels.table import KERNELS
 from tests.runtime.conformance import Case, arguments, module_text, read_cases
 from tests.xla_judge import FAST_COMPILATION
 

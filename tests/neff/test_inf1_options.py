@@ -11,7 +11,7 @@ from neff.container import read_neff
 from neff.errors import OptionError, RefusedError
 from neff.inf1_options import parse_inf1_options
 from neff.passes.relayout import Relayout
-from runtime.executable import Executable, Mode
+from runtime.executable import Mode, prepared
 
 ALL = ("all", "bf16", "bf16")
 NONE = ("matmult", "bf16", "none")
@@ -89,7 +89,7 @@ VALUES = np.array([[1.0, 1 + 2.0**-9], [-0.1, 1 + 2.0**-12]], np.float32)
 
 def turned(arguments: str) -> np.ndarray:
     compiled = compile_module(parse_module(TRANSPOSE), options=parse_inf1_options(arguments))
-    made = Executable(compiled.program, Mode()).start([VALUES], ())
+    made = prepared(compiled.program, Mode()).start([VALUES], ())
     return np.asarray(made.outputs[0])
 
 

@@ -14,7 +14,7 @@ from hlo_frontend.hlo.types import Shape
 from neff.lower import lower
 from neff.passes.fuse import fuse
 from neff.program import Kind, Program, Variable, Weight
-from runtime.executable import Executable, Mode
+from runtime.executable import Mode, prepared
 from runtime.units.plan import plan
 from runtime.units.unit import Slot
 from runtime.units.weights import ALIGNMENT, Copied, Memory, Packed
@@ -45,7 +45,7 @@ def _random(shape: Shape, random: np.random.Generator) -> np.ndarray:
 def native(program: Program, arrays: list[np.ndarray]) -> np.ndarray:
     """The only output on the kernels; at least one unit must have been found."""
     assert plan(program).units
-    ready = Executable(program, Mode(native=True))
+    ready = prepared(program, Mode(native=True))
     given = [a for a, v in zip(arrays, program.inputs, strict=True) if v.kind is Kind.INPUT]
     with jax.enable_x64(True):
         return np.asarray(ready.start(given, ready.initial_state).outputs[0])
@@ -298,7 +298,7 @@ def test_what_was_only_moved_is_rounded_with_its_denormals():
         weight=None,
     )
     arrays[0][:] *= np.float32(1e-39)
-    made = np.asarray(Executable(program, Mode(native=True)).start(arrays, ()).outputs[0])
+    made = np.asarray(prepared(program, Mode(native=True)).start(arrays, ()).outputs[0])
     np.testing.assert_array_equal(made, arrays[0].T.astype(made.dtype))
     assert (made != 0).any()
 

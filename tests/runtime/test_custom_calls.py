@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from runtime.interpreter import UnsupportedInstructionError
 from runtime.kernels.custom_call import TARGETS
+from runtime.kernels.kind import UnsupportedInstructionError
 from tests.runtime.test_kernels import run
 
 SPEC = Path(__file__).parents[2].parent / "shared" / "spec" / "neuron_api.md"

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from neff.container import write_neff
 from runtime.core import machine
 from runtime.faults import inject_fault
 from runtime.model import load
@@ -105,16 +106,23 @@ def _features(header: bytearray, offset: int) -> bool:
 def test_contents_that_are_not_those_of_the_hash(monkeypatch):
     data = bytearray(neff(scaled()))
     data[-1] ^= 1  # of the archive's last block, which holds nothing
+    works(load(data))
+    monkeypatch.setenv("NEURON_RT_VALIDATE_HASH", "1")
     with refused(Status.NRT_INVALID, "neff: the contents do not have the hash", "nrt_load"):
         load(data)
-    monkeypatch.setenv("NEURON_RT_VALIDATE_HASH", "0")
-    unverified = load(data)
-    works(unverified)
     works(load(neff(scaled())))
 
 
-def test_a_file_that_was_not_verified_is_taken_for_no_other(monkeypatch):
-    monkeypatch.setenv("NEURON_RT_VALIDATE_HASH", "FALSE")
+def test_a_damaged_weight():
+    program = scaled()
+    data = bytearray(write_neff(program, compress=False))
+    (weight,) = program.weights.values()
+    data[bytes(data).index(weight.array.tobytes()) + 2] ^= 1
+    with refused(Status.NRT_INVALID, r"neff: sg00/\w+.npy does not have the checksum", "nrt_load"):
+        load(data)
+
+
+def test_a_file_with_the_hash_of_another_is_taken_for_no_other():
     good, other = load(neff(scaled())), neff(counter())
     forged = bytearray(other)
     start = neff(scaled()).find(scaled_digest := _digest(neff(scaled())))

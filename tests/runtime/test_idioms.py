@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from runtime.units.ffi import call
 from runtime.units.idioms import spoken
-from runtime.units.native import call
 from runtime.units.ops import CODES, OPS
 from runtime.units.registers import Immediate, Step
 from runtime.units.rows import lower_rows

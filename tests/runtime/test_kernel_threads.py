@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from runtime.executable import Executable, Mode
+from runtime.executable import Executable, Mode, prepared
 from tests.runtime.test_contraction import fused
 
 # A product, what follows it row by row, and another: large enough for two threads.
@@ -27,7 +27,7 @@ CALLS = 100
 
 def ready(dtype: str, rows: int) -> tuple[Executable, list[np.ndarray]]:
     program, arrays = fused(TEXT.format(dtype, rows), weight=None)
-    return Executable(program, Mode(native=True)), arrays
+    return prepared(program, Mode(native=True)), arrays
 
 
 def call(executable: Executable, arrays: list[np.ndarray]) -> np.ndarray:

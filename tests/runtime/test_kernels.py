@@ -12,8 +12,9 @@ from hlo_frontend.hlo.types import ELEMENT_TYPES
 from hlo_frontend.hlo.verify import verify_module
 from neff.errors import CompileError
 from neff.lower import lower
-from runtime.interpreter import UnsupportedInstructionError, interpret
+from runtime.interpreter import interpret
 from runtime.kernels.contraction import ALGORITHMS
+from runtime.kernels.kind import UnsupportedInstructionError
 from tests.runtime.conformance import SIGNED, UNSIGNED, edges_of
 
 

@@ -12,7 +12,7 @@ import pytest
 from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder
 from neff.container import write_neff
-from runtime.interpreter import UnsupportedInstructionError
+from runtime.kernels.kind import UnsupportedInstructionError
 from runtime.model import load
 from runtime.status import NeuronRuntimeError, Status
 from tests.neff.programs import constant, input_variable, parameters, program

@@ -250,7 +250,12 @@ class TestModel:
 
     def test_no_neff(self):
         data = SCALED
-        for bad in (b"", b"x" * 2000, data[:-1], data[:-1] + bytes([data[-1] ^ 1])):
+        for bad in (
+            b"",
+            b"x" * 2000,
+            data[:-1],
+            data[:1200] + bytes([data[1200] ^ 1]) + data[1201:],
+        ):
             with refused(Status.NRT_INVALID, "neff"):
                 nrt.nrt_load(bad)
 

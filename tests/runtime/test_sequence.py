@@ -15,7 +15,7 @@ from hlo_frontend.hlo.types import Shape
 from neff.lower import lower
 from neff.passes.fuse import fuse
 from neff.program import Kind, Program, Variable, Weight
-from runtime.executable import Executable, Mode
+from runtime.executable import Mode, prepared
 from runtime.interpreter import interpret
 from runtime.model import loaded_models
 from runtime.units.native import Calls, available
@@ -35,7 +35,7 @@ def by_kernels(
 ) -> list[np.ndarray]:
     """The outputs, where JAX has no part in them."""
     assert whole(program, check_bounds) is not None
-    made = Executable(program, Mode(native=True, check_bounds=check_bounds)).start(arrays, ())
+    made = prepared(program, Mode(native=True, check_bounds=check_bounds)).start(arrays, ())
     assert not made.out_of_bounds
     return [np.asarray(o) for o in made.outputs]
 
@@ -80,7 +80,7 @@ def test_a_number_that_is_no_rows_is_told_or_moved(text, number):
     numbers = NUMBERS.astype(np.int64 if "s64" in text else np.int32)
     numbers[1, 2] = number
     program = program_of(text)
-    assert Executable(program, Mode(native=True)).start((TABLE, numbers), ()).out_of_bounds
+    assert prepared(program, Mode(native=True)).start((TABLE, numbers), ()).out_of_bounds
     same(program, TABLE, numbers, check_bounds=False)
 
 
@@ -214,11 +214,11 @@ def test_a_model_is_compiled_by_nobody_else():
 
 def test_what_is_needed_at_once_lies_apart():
     torch.manual_seed(0)
-    torch_neuronx.trace(Small().eval(), torch.randint(50, (3, 5)))
+    kept = torch_neuronx.trace(Small().eval(), torch.randint(50, (3, 5)))
     (model,) = [m for m in loaded_models() if m.input_shapes[0].dims == (3, 5)]
     program = model.ready.program
     made = whole(program, True)
-    assert made is not None
+    assert kept and made is not None
     units = [unit for _, unit in sorted(made.units.items())]
     starts, size = _between(units, program.main)
     there = {p: range(s, s + program.main.instructions[p].array.bytes) for p, s in starts.items()}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from neff.program import Program
-from runtime.units.native import call
+from runtime.units.ffi import call
 from runtime.units.ops import CODES, OPS
 from runtime.units.registers import Immediate, Step, paired, place
 from runtime.units.rows import lower_rows, row_code

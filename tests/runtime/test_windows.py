@@ -15,7 +15,7 @@ from neff.container import read_neff
 from neff.lower import lower
 from neff.passes.fuse import fuse
 from neff.program import Program
-from runtime.executable import Executable, Mode
+from runtime.executable import Mode, prepared
 from runtime.units.native import available
 from runtime.units.plan import plan
 from tests.runtime.tiles import by_jax, same_bits
@@ -60,7 +60,7 @@ def natively(program: Program, *arrays: np.ndarray) -> np.ndarray:
     made = plan(program)
     assert [u.kernel for u in made.units.values()] == ["neuron_windows"]
     assert set(made.units) == set(program.main.results)
-    executable = Executable(program, Mode(native=True))
+    executable = prepared(program, Mode(native=True))
     return np.asarray(executable.start(arrays, ()).outputs[0])
 
 

@@ -12,7 +12,8 @@ from hlo_frontend.hlo.parse import parse_module
 from neff.lower import lower
 from neff.program import Program
 from runtime.interpreter import interpret
-from runtime.units.native import available, call
+from runtime.units.ffi import call
+from runtime.units.native import available
 from runtime.units.rows import lower_rows
 
 SMALLEST = np.finfo(np.float32).tiny

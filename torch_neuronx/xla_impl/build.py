@@ -19,6 +19,7 @@ from neff.pipeline import PassRecord
 from neff.program import Kind, Variable
 from neff.program import Weight as BoundWeight
 from neff.support.memory import check_interface
+from neff.undisturbed import undisturbed
 from torch_neuronx.xla_impl.module import NeuronModule, script
 from torch_neuronx.xla_impl.workdir import WorkDirectory
 
@@ -60,6 +61,7 @@ def trace_model(
     )
 
 
+@undisturbed()
 def build(
     func: Callable[..., Any],
     example_inputs: Any,
