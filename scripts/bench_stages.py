@@ -52,13 +52,12 @@ def build(name: str, batch: int, file: str) -> dict[str, Any]:
 
 
 def load(file: str) -> dict[str, Any]:
-    """Load a saved model where nothing has been loaded before, but everything is imported."""
+    """Load a saved model as a program does that does nothing else: what that imports counts."""
     import torch
 
-    import torch_neuronx
+    import torch_neuronx  # noqa: F401 - registers what the file refers to
 
     with torch.no_grad():
-        torch_neuronx.trace(torch.neg, torch.ones(1))
         _reset_peak()
         before = _memory("VmRSS")
         start = time.perf_counter()
@@ -88,14 +87,15 @@ def _asked(environment: dict[str, str], *what: object) -> dict[str, Any]:
 
 
 def measure(name: str, batch: int) -> dict[str, Any]:
-    """A build, a load of what it saved with nothing cached, and one more."""
+    """A build, a load of what it saved with nothing cached, and the median of three more."""
     with tempfile.TemporaryDirectory(prefix="neuron-bench-") as folder:
         file = f"{folder}/model.pt"
         anew = {**os.environ, "NEURON_EMULATOR_EXECUTABLE_CACHE": "0"}
         made = _asked(anew, "build", name, batch, file)
         made["first load"] = _asked(anew, "load", file)["load"]
         _asked(dict(os.environ), "load", file)
-        again = _asked(dict(os.environ), "load", file)
+        loads = [_asked(dict(os.environ), "load", file) for _ in range(3)]
+        again = sorted(loads, key=lambda made: made["load"])[1]
         return {**made, "second load": again["load"], "load peak": again["peak"]}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from runtime.background import in_background
 LEAST = 4 << 20  # bytes of an array from which on numpy, too, asks for large pages
 PAGE = 2 << 20
 PIECE = 8 * PAGE  # what is done at once: a page being moved cannot be read
+DELAY = 0.5  # seconds, in which first calls are made; of a model gone by then nothing is moved
 NICE = 19
 # <linux/mman.h>
 MADV_HUGEPAGE = 14
@@ -25,9 +27,9 @@ MADV_COLLAPSE = 25
 
 
 def enlarge(array: np.ndarray) -> None:
-    """Have the system put an array into large pages, behind whatever else the processors do.
+    """Have the system put an array into large pages, a little later and behind all other work.
 
-    Where it cannot at once (before Linux 6.1), it does so in its own time, or not at all.
+    Where it cannot when it is told to (before Linux 6.1), it does so in its own time.
     """
     if array.nbytes >= LEAST:
         in_background("neuron-pages", _enlarging(array))
@@ -39,6 +41,7 @@ def _enlarging(array: np.ndarray) -> Callable[[], None]:
     there = weakref.ref(array)  # so that it is gone as soon as its model is
 
     def run() -> None:
+        time.sleep(DELAY)
         madvise = ctypes.CDLL(None).madvise
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         for at in range(start, end, PIECE):

@@ -50,96 +50,167 @@ def plan(program: Program, everything: bool = False, check_bounds: bool = True) 
     With `everything`, also where it is not: for a program in which JAX is to have no part. What
     JAX does not see, kernels are to check: whether gathers leave their operands.
     """
-    main = program.main
-    found: dict[int, Unit] = {}
-    held: dict[Held, int] = {}
-    visible = _visible(program, everything)
-    for region in program.regions:
-        made = _unit(program, region, visible, held, everything)
-        if made is None and everything:
-            made = _moves(main, region, check_bounds)
-        if made is not None and (everything or not _is_one_pass(main, region, made, found)):
-            found[made.result] = made
-    found = chained(found, _readers(main, found))
-    found = {p: _holding(program, unit, held, everything) for p, unit in found.items()}
-    live = _live(main, found)
-    inputs = {main.instructions[p]["number"] for p in main.parameters if p in live}
-    found = {position: unit for position, unit in found.items() if position in live}
-    return Plan(found, tuple(held), frozenset(live), frozenset(inputs))
+    return _Planner(program, everything, check_bounds).plan()
 
 
-def _visible(program: Program, everything: bool) -> frozenset[int]:
-    """The values that are there for all: what regions end in, and what JAX computes within them.
+class _Planner:
+    """A program, what is asked of its plan, and the weights that are to be held so far."""
 
-    What is within a region of a kernel may be computed by that only.
-    """
-    main = program.main
-    found = {p for p, i in main.numbered() if i.op in ("constant", "parameter")}
-    for region in program.regions:
-        within = region.anchor in _ANCHORS or _is_pass(main, region, everything)
-        found.update(region.members[-1:] if within else region.members)
-    return frozenset(found)
+    def __init__(self, program: Program, everything: bool, check_bounds: bool) -> None:
+        self.program = program
+        self.main = program.main
+        self.everything = everything
+        self.check_bounds = check_bounds
+        self.visible = self._visible()
+        self.held: dict[Held, int] = {}
 
+    def plan(self) -> Plan:
+        main = self.main
+        found: dict[int, Unit] = {}
+        for region in self.program.regions:
+            made = self._unit(region)
+            if made is not None and (
+                self.everything or not _is_one_pass(main, region, made, found)
+            ):
+                found[made.result] = made
+        found = chained(found, _readers(main, found))
+        found = {position: self._holding(unit) for position, unit in found.items()}
+        live = _live(main, found)
+        inputs = {main.instructions[p]["number"] for p in main.parameters if p in live}
+        found = {position: unit for position, unit in found.items() if position in live}
+        return Plan(found, tuple(self.held), frozenset(live), frozenset(inputs))
 
-def _unit(
-    program: Program,
-    region: Region,
-    visible: frozenset[int],
-    held: dict[Held, int],
-    everything: bool,
-) -> Unit | None:
-    main = program.main
-    anchors = [p for p in region.members if main.instructions[p].op == region.anchor]
-    if region.anchor in ("dot", "convolution"):
-        return _contraction(program, region, anchors[0], visible, held, everything)
-    if not _of_arrays(main, region):
+    def _visible(self) -> frozenset[int]:
+        """The values that are there for all: what regions end in, and what JAX computes within
+        them. What is within a region of a kernel may be computed by that only."""
+        found = {p for p, i in self.main.numbered() if i.op in ("constant", "parameter")}
+        for region in self.program.regions:
+            within = region.anchor in _ANCHORS or self._is_pass(region)
+            found.update(region.members[-1:] if within else region.members)
+        return frozenset(found)
+
+    def _is_pass(self, region: Region) -> bool:
+        """Whether a region is elementwise, of many elements, and a kernel makes of them what XLA
+        does. If everything is asked for: of any number, and also where they are only moved.
+
+        Where a kernel rounds to bf16 denormals are zero. What is computed has none, as XLA
+        computes.
+        """
+        main = self.main
+        made = main.instructions[region.members[-1]]
+        if region.anchor != made.op or not isinstance(made.shape, Shape):
+            return False
+        if self.everything:
+            worth = made.op in ELEMENTWISE or made.op in MOVEMENT
+        else:
+            most = math.inf if _rounds(made) else MOST
+            worth = made.op in ELEMENTWISE and MANY <= made.array.size <= most
+        if not worth:
+            return False
+        rounded = [i for i in map(main.instructions.__getitem__, region.members) if _rounds(i)]
+        return all(_is_computed(main, i.operands[0]) for i in rounded)
+
+    def _unit(self, region: Region) -> Unit | None:
+        anchors = [p for p in region.members if self.main.instructions[p].op == region.anchor]
+        if region.anchor in ("dot", "convolution"):
+            found = self._contraction(region, anchors[0])
+        elif _of_arrays(self.main, region):
+            found = self._of_rows(region, anchors)
+        else:
+            found = None
+        return self._move(region) if found is None and self.everything else found
+
+    def _of_rows(self, region: Region, anchors: list[int]) -> Unit | None:
+        """A reduction's or a pass's unit: of rows, or of windows."""
+        in_rows = region.anchor == "reduce" or self._is_pass(region)
+        code = row_code(self.program, region.members, self.visible) if in_rows else None
+        if code is None and region.anchor in ("reduce", "reduce-window") and len(anchors) == 1:
+            found = self._windows(region, anchors[0])
+            if found is not None:
+                return found
+        if code is None and in_rows and self.everything and _is_small(self.main, region):
+            code = row_code(self.program, region.members, self.visible, near=False)
+        return None if code is None else _rows(region, code)
+
+    def _move(self, region: Region) -> Unit | None:
+        position = region.members[-1]
+        match self.main.instructions[position].op:
+            case "concatenate":
+                return concatenation(self.main, position)
+            case "gather":
+                return picked_rows(self.main, position, self.check_bounds)
         return None
-    in_rows = region.anchor == "reduce" or _is_pass(main, region, everything)
-    code = row_code(program, region.members, visible) if in_rows else None
-    if code is None and region.anchor in ("reduce", "reduce-window") and len(anchors) == 1:
-        found = _windows(program, region, anchors[0], visible, everything)
-        if found is not None:
-            return found
-    if code is None and in_rows and everything and _is_small(main, region):
-        code = row_code(program, region.members, visible, near=False)
-    return None if code is None else _rows(region, code)
+
+    def _contraction(self, region: Region, anchor: int) -> Unit | None:
+        reachable = partial(self._reachable, region)
+        found = contraction(self.main, anchor, reachable, self.everything)
+        if found is None:
+            return None
+        after, code = self._following(region, anchor, found.columns)
+        if code is None:
+            return None
+        weight = _weight(self.program, found.right)
+        slot = None if weight is None else self._slot(Packed.of(weight, found))
+        words = (*packed_words(found.words, slot is not None), *code.words)
+        operands = (found.left, found.right if slot is None else slot, *code.operands)
+        return Unit(after[-1], "neuron_contraction", words, operands, code, found)
+
+    def _windows(self, region: Region, anchor: int) -> Unit | None:
+        reachable = partial(self._reachable, region)
+        found = windows(self.program, anchor, reachable, self.everything)
+        if found is None:
+            return None
+        after, code = self._following(region, anchor, found.columns)
+        if code is None:
+            return None
+        words, operands = (*found.words, *code.words), (found.source, *code.operands)
+        return Unit(after[-1], "neuron_windows", words, operands)
+
+    def _reachable(self, region: Region, position: int) -> bool:
+        """Whether a region's anchor can read through an instruction what that is made of.
+
+        A value that several read is converted once.
+        """
+        i = self.main.instructions[position]
+        shown = all(o in self.visible or o in region.members for o in i.operands)
+        return shown and (i.op != "convert" or position in region.members)
+
+    def _following(
+        self, region: Region, anchor: int, columns: int
+    ) -> tuple[list[int], TileCode | None]:
+        """The anchor and what a kernel computes after it, and how; the rest is left to JAX."""
+        before = _ancestors(self.main, anchor, set(region.members))
+        after = [p for p in region.members if p not in before]
+        code = tile_code(self.main, after, anchor, columns, self.visible)
+        if code is not None:
+            return after, code
+        return [anchor], tile_code(self.main, [anchor], anchor, columns)
+
+    def _slot(self, held: Held) -> Slot:
+        return Slot(self.held.setdefault(held, len(self.held)))
+
+    def _holding(self, unit: Unit) -> Unit:
+        """The unit with its small weights held beside those that are packed: each argument of a
+        program costs some of every call. Constants, too, where JAX makes none."""
+
+        def place(operand: int | Slot) -> int | Slot:
+            if isinstance(operand, Slot):
+                return operand
+            i = self.main.instructions[operand]
+            if self.everything and i.op == "constant" and i.array.dtype in READ_AS:
+                return self._slot(Written(i["literal"]))
+            digest = _weight(self.program, operand)
+            if digest is None or i.array.dtype not in TYPES or i.array.bytes > MOST_COPIED:
+                return operand
+            return self._slot(Copied(digest, i.array))
+
+        return replace(unit, operands=tuple(map(place, unit.operands)))
 
 
 def _is_small(main: Function, region: Region) -> bool:
     """Whether no member makes, or reads, many elements."""
     near = {p for m in region.members for p in (m, *main.instructions[m].operands)}
     return all(main.instructions[p].array.size < MANY for p in near)
-
-
-def _moves(main: Function, region: Region, check_bounds: bool) -> Unit | None:
-    position = region.members[-1]
-    match main.instructions[position].op:
-        case "concatenate":
-            return concatenation(main, position)
-        case "gather":
-            return picked_rows(main, position, check_bounds)
-    return None
-
-
-def _is_pass(main: Function, region: Region, everything: bool) -> bool:
-    """Whether a region is elementwise, of many elements, and a kernel makes of them what XLA does.
-
-    With `everything`, of any number of them, and also where they are only moved.
-
-    Where a kernel rounds to bf16 denormals are zero. What is computed has none, as XLA computes.
-    """
-    made = main.instructions[region.members[-1]]
-    if region.anchor != made.op or not isinstance(made.shape, Shape):
-        return False
-    if everything:
-        worth = made.op in ELEMENTWISE or made.op in MOVEMENT
-    else:
-        most = math.inf if _rounds(made) else MOST
-        worth = made.op in ELEMENTWISE and MANY <= made.array.size <= most
-    if not worth:
-        return False
-    rounded = [i for i in map(main.instructions.__getitem__, region.members) if _rounds(i)]
-    return all(_is_computed(main, i.operands[0]) for i in rounded)
 
 
 def _is_one_pass(main: Function, region: Region, unit: Unit, units: Mapping[int, Unit]) -> bool:
@@ -182,31 +253,6 @@ def _rows(region: Region, code: TileCode) -> Unit:
     return Unit(region.members[-1], "neuron_rows", code.words, code.operands, code)
 
 
-def _contraction(
-    program: Program,
-    region: Region,
-    anchor: int,
-    visible: frozenset[int],
-    held: dict[Held, int],
-    everything: bool,
-) -> Unit | None:
-    main = program.main
-    found = contraction(main, anchor, partial(_reachable, main, region, visible), everything)
-    if found is None:
-        return None
-    after, code = _following(main, region, anchor, found.columns, visible)
-    if code is None:
-        return None
-    weight = _weight(program, found.right)
-    slot = None
-    if weight is not None:
-        slot = held.setdefault(Packed.of(weight, found), len(held))
-    words = (*packed_words(found.words, slot is not None), *code.words)
-    right = found.right if slot is None else Slot(slot)
-    operands = (found.left, right, *code.operands)
-    return Unit(after[-1], "neuron_contraction", words, operands, code, found)
-
-
 def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
     """The members that a value is made of."""
     found: set[int] = set()
@@ -218,42 +264,6 @@ def _ancestors(main: Function, position: int, members: set[int]) -> set[int]:
     return found
 
 
-def _windows(
-    program: Program, region: Region, anchor: int, visible: frozenset[int], everything: bool
-) -> Unit | None:
-    main = program.main
-    found = windows(program, anchor, partial(_reachable, main, region, visible), everything)
-    if found is None:
-        return None
-    after, code = _following(main, region, anchor, found.columns, visible)
-    if code is None:
-        return None
-    words, operands = (*found.words, *code.words), (found.source, *code.operands)
-    return Unit(after[-1], "neuron_windows", words, operands)
-
-
-def _reachable(main: Function, region: Region, visible: frozenset[int], position: int) -> bool:
-    """Whether a region's anchor can read through an instruction what that is made of.
-
-    A value that several read is converted once.
-    """
-    i = main.instructions[position]
-    shown = all(o in visible or o in region.members for o in i.operands)
-    return shown and (i.op != "convert" or position in region.members)
-
-
-def _following(
-    main: Function, region: Region, anchor: int, columns: int, visible: frozenset[int]
-) -> tuple[list[int], TileCode | None]:
-    """The anchor and what a kernel computes after it, and how; the rest is left to JAX."""
-    before = _ancestors(main, anchor, set(region.members))
-    after = [p for p in region.members if p not in before]
-    code = tile_code(main, after, anchor, columns, visible)
-    if code is not None:
-        return after, code
-    return [anchor], tile_code(main, [anchor], anchor, columns)
-
-
 def _weight(program: Program, position: int) -> str | None:
     """The digest of the weight that a value is."""
     i = program.main.instructions[position]
@@ -263,29 +273,6 @@ def _weight(program: Program, position: int) -> str | None:
     if variable.kind is not Kind.WEIGHT or variable.weight is None:
         return None
     return variable.weight.digest
-
-
-def _holding(program: Program, unit: Unit, held: dict[Held, int], everything: bool) -> Unit:
-    """The unit with its small weights held beside those that are packed.
-
-    Each argument of a program costs some of every call. With `everything` constants are held, too:
-    JAX makes none.
-    """
-
-    def place(operand: int | Slot) -> int | Slot:
-        if everything and not isinstance(operand, Slot):
-            i = program.main.instructions[operand]
-            if i.op == "constant" and i.array.dtype in READ_AS:
-                return Slot(held.setdefault(Written(i["literal"]), len(held)))
-        digest = None if isinstance(operand, Slot) else _weight(program, operand)
-        if isinstance(operand, Slot) or digest is None:
-            return operand
-        shape = program.main.instructions[operand].array
-        if shape.dtype not in TYPES or shape.bytes > MOST_COPIED:
-            return operand
-        return Slot(held.setdefault(Copied(digest, shape), len(held)))
-
-    return replace(unit, operands=tuple(map(place, unit.operands)))
 
 
 def _live(main: Function, units: Mapping[int, Unit]) -> set[int]:

@@ -26,8 +26,8 @@ struct Running {
 void Sequence::add(const std::string& kernel, Words words, std::vector<ArrayPlace> places) {
   if (places.empty()) refuse("sequence: a call must have a result");
   for (const ArrayPlace& p : places) {
-    if (p.pointer < 0 || p.start < 0 || p.bytes < 0 || p.type > Type::s32) {
-      refuse("sequence: a place must be a pointer, a byte, a type and a size");
+    if (p.pointer < 0 || p.start < 0 || p.bytes < 0) {
+      refuse("sequence: a place must be a pointer, a byte and a size");
     }
     if (p.pointer == 0 && p.start + p.bytes > bytes_) {
       refuse("sequence: what is between calls must lie in the memory for it");
