@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from hlo_frontend.hlo.attributes import WindowDimension
 from hlo_frontend.hlo.literal import Literal
 from hlo_frontend.hlo.module import Attributes, attributes
 from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder, rewrite
 from neff.fold import FOLDS, fold
 from neff.passes.gathers import gathered_slice
-from neff.program import Instruction, Kind, Program, Variable, Weight
+from neff.program import Function, Instruction, Kind, Program, Variable, Weight
 
 # A folded constant may be this large; a splat stays a broadcast, which costs nothing to hold.
 FOLD_LIMIT = 1 << 16
@@ -23,7 +24,38 @@ OUTLINE_BYTES = 1 << 10
 
 def fold_constants(program: Program) -> Program:
     """Compute what depends on constants alone, while the result stays small."""
-    return replace(program, functions=tuple(rewrite(f, _folded) for f in program.functions))
+    sums = frozenset(f.name for f in program.functions if _is_sum(f))
+
+    def folded(b: Builder, i: Instruction) -> int | None:
+        if i.op == "reduce-window" and set(i.bodies) <= sums:
+            return _cumulated(b, i)
+        return _folded(b, i)
+
+    return replace(program, functions=tuple(rewrite(f, folded) for f in program.functions))
+
+
+def _is_sum(function: Function) -> bool:
+    """Whether a function is the sum of its two parameters."""
+    if len(function.results) != 1:
+        return False
+    result = function.instructions[function.results[0]]
+    return result.op == "add" and set(result.operands) == set(function.parameters)
+
+
+def _cumulated(b: Builder, i: Instruction) -> int | None:
+    """The partial sums of integers along dimensions: positions are counted so, in a mask."""
+    if not isinstance(i.shape, Shape) or i.shape.bytes > FOLD_LIMIT:
+        return None
+    values, start = (_known(b, o) for o in i.operands)
+    if values is None or start is None or values.dtype.kind not in "iu" or start != 0:
+        return None
+    for axis, window in enumerate(i["window"]):
+        size = values.shape[axis]
+        if window == WindowDimension(size, pad_low=size - 1):
+            values = np.cumsum(values, axis, values.dtype)
+        elif window != WindowDimension(1):
+            return None
+    return _constant(b, i, values)
 
 
 def _folded(b: Builder, i: Instruction) -> int | None:
@@ -39,12 +71,15 @@ def _folded(b: Builder, i: Instruction) -> int | None:
     if sources and alike and (i.shape.size > 1 or any(_is_splat(b, o) for o in i.operands)):
         return None  # `simplify` finds the one number that is repeated
     value = fold(i, sources)
-    if value is None:
-        return None
+    return None if value is None else _constant(b, i, value)
+
+
+def _constant(b: Builder, i: Instruction, value: np.ndarray) -> int:
+    """An instruction's value, known; of one number it stays a broadcast."""
     first = value.reshape(-1)[:1]
     if value.size > 1 and value.tobytes() == first.tobytes() * value.size:
-        number = b.op("constant", Shape(i.shape.dtype), literal=Literal.of(first.reshape(())))
-        return b.op("broadcast", i.shape, number, metadata=i.metadata, dimensions=())
+        number = b.op("constant", Shape(i.array.dtype), literal=Literal.of(first.reshape(())))
+        return b.op("broadcast", i.array, number, metadata=i.metadata, dimensions=())
     return b.emit(Instruction("constant", i.shape, (), (("literal", Literal.of(value)),)))
 
 

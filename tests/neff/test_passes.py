@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 
 from hlo_frontend.hlo.attributes import ConvolutionDimensionNumbers, WindowDimension
+from hlo_frontend.hlo.parse import parse_module
 from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder
+from neff.lower import lower
 from neff.options import parse_options
 from neff.passes.auto_cast import AutoCast
 from neff.passes.batch_norm import fold_batch_norm
@@ -199,6 +201,41 @@ def test_constants_fold():
     assert (
         lines(eliminate_dead_code(fold_constants(p)))[0] == "%0 = f32[] constant(), literal={6.0}"
     )
+
+
+CUMULATED = """HloModule m
+sum {{
+  a = {0}[] parameter(0)
+  b = {0}[] parameter(1)
+  ROOT s = {0}[] {1}(a, b)
+}}
+ENTRY main {{
+  v = {0}[2,5] constant({{{{1,2,3,4,5}}, {{0,1,0,200,1}}}})
+  i = {0}[] constant({2})
+  ROOT w = {0}[2,5] reduce-window(v, i), window={{{3}}}, to_apply=sum
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "folds"),
+    [
+        (("s32", "add", 0, "size=1x5 pad=0_0x4_0"), True),
+        (("u8", "add", 0, "size=1x5 pad=0_0x4_0"), True),  # beyond 255 it begins anew
+        (("s64", "add", 0, "size=2x5 pad=1_0x4_0"), True),
+        (("f32", "add", 0, "size=1x5 pad=0_0x4_0"), False),  # XLA sums in another order
+        (("s32", "multiply", 0, "size=1x5 pad=0_0x4_0"), False),
+        (("s32", "add", 1, "size=1x5 pad=0_0x4_0"), False),
+        (("s32", "add", 0, "size=1x3 pad=0_0x2_0"), False),
+        (("s32", "add", 0, "size=1x5 pad=0_0x0_4"), False),
+    ],
+    ids=str,
+)
+def test_cumulative_sums_of_integers_fold(case, folds):
+    p = lower(parse_module(CUMULATED.format(*case)))
+    made = eliminate_dead_code(fold_constants(p))
+    assert ([i.op for i in made.main.instructions] == ["constant"]) is folds
+    np.testing.assert_array_equal(run(made)[0], run(p)[0])
 
 
 def test_weights_fold_only_where_they_do_not_grow():
