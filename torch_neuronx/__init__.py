@@ -1,13 +1,14 @@
 """The `torch_neuronx` API on a machine without Neuron.
 
 Importing it registers `neuron::Model` with TorchScript, so that traced models can be loaded.
-Capture, compiler and runtime are imported when they are first needed.
+Capture and compiler are imported when they are first needed, and JAX is.
 """
 
 import sys
 
 import torch
 
+import runtime.bridge  # noqa: F401 - what neuron::Model calls, which a load need not wait for then
 from runtime.library import ensure_loaded
 from torch_neuronx import experimental, testing, utils
 from torch_neuronx.accuracy import accuracy_report
