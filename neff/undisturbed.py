@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,35 @@ class _Pause:
         self.blocks = 0
         self.collecting = self.large_pages = True
 
+    def enter(self) -> None:
+        with self.lock:
+            if self.blocks == 0:
+                self.collecting = gc.isenabled()
+                gc.disable()
+                self.large_pages = _set_madvise_hugepage(False)
+            self.blocks += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            if self.blocks == 1:
+                self._end()
+            self.blocks = max(self.blocks - 1, 0)  # a child leaves blocks that its parent entered
+
+    def _end(self) -> None:
+        _set_madvise_hugepage(self.large_pages)
+        if self.collecting:
+            gc.enable()
+
+    def forked(self) -> None:
+        """In a child: the threads that were in blocks are its parent's."""
+        self.lock = threading.Lock()
+        if self.blocks > 0:
+            self.blocks = 0
+            self._end()
+
 
 _pause = _Pause()
+os.register_at_fork(after_in_child=_pause.forked)
 
 
 @contextmanager
@@ -32,18 +60,8 @@ def undisturbed() -> Iterator[None]:
     back what is free as large pages takes 5 ms to give each of them anew: 0.5 s for the weights of
     BERT-base. What stays and is read often becomes large pages later (runtime/units/pages.py).
     """
-    with _pause.lock:
-        if _pause.blocks == 0:
-            _pause.collecting = gc.isenabled()
-            gc.disable()
-            _pause.large_pages = _set_madvise_hugepage(False)
-        _pause.blocks += 1
+    _pause.enter()
     try:
         yield
     finally:
-        with _pause.lock:
-            _pause.blocks -= 1
-            if _pause.blocks == 0:
-                _set_madvise_hugepage(_pause.large_pages)
-                if _pause.collecting:
-                    gc.enable()
+        _pause.leave()

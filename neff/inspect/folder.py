@@ -118,7 +118,7 @@ def _header_fields(folder: Path) -> dict[str, Any]:
 def _names(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """The files to pack, in order: those the manifest names, which must be all there are."""
     try:
-        names = [str(name) for name, _, _ in manifest["files"]]
+        names = [str(name) for name, *_ in manifest["files"]]
         found_format = manifest["format"]
     except (KeyError, TypeError, ValueError):
         raise NeffError(f"pack: {MANIFEST} must list the files") from None

@@ -69,10 +69,9 @@ class _Planner:
         found: dict[int, Unit] = {}
         for region in self.program.regions:
             made = self._unit(region)
-            if made is not None and (
-                self.everything or not _is_one_pass(main, region, made, found)
-            ):
-                found[made.result] = made
+            if made is None or (not self.everything and _is_one_pass(main, region, made, found)):
+                continue
+            found[made.result] = made
         found = chained(found, _readers(main, found))
         found = {position: self._holding(unit) for position, unit in found.items()}
         live = _live(main, found)

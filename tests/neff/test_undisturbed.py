@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 
 import pytest
@@ -58,3 +59,12 @@ def test_the_last_of_several_threads_ends_it():
     leave.set()
     thread.join()
     assert gc.isenabled()
+
+
+def test_a_child_forked_meanwhile_is_not_held_to_it():
+    usual = large_pages()
+    with undisturbed():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if gc.isenabled() and large_pages() == usual else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
