@@ -145,14 +145,15 @@ class KernelExecutable(Executable):
         return Made(tuple(found), (), np.bool_(not within))
 
 
-def prepared(program: Program, mode: Mode, key: str | None = None) -> Executable:
-    """A program made ready to run. With a key, what XLA makes of it is kept by that."""
+def prepared(program: Program, mode: Mode, identity: bytes | None = None) -> Executable:
+    """A program made ready to run. What XLA makes of it is kept by the file's identity, if any."""
     complete = whole(program, mode.check_bounds) if mode.native else None
     if complete is not None:
         return KernelExecutable(program, complete)
     # JAX, which is half a second of a process that does nothing else, only where it is needed.
     from runtime.jitted import JittedExecutable
 
+    key = None if identity is None else key_of(identity, mode.check_bounds, mode.native)
     return JittedExecutable(program, mode, key)
 
 
@@ -201,15 +202,15 @@ def executable(neff: Neff, mode: Mode) -> Executable:
     with turn.lock:
         found = _cache.get(key)
         if found is None:
-            found = _cache[key] = _of_whole(neff, mode, key_of(*key))
+            found = _cache[key] = _of_whole(neff, mode, neff.identity)
         else:
             neff.check()
         return found
 
 
-def _of_whole(neff: Neff, mode: Mode, key: str | None = None) -> Executable:
+def _of_whole(neff: Neff, mode: Mode, identity: bytes | None = None) -> Executable:
     """The executable of a file that is whole. Raises NeffError rather than anything else."""
     try:
-        return prepared(neff.program, mode, key)
+        return prepared(neff.program, mode, identity)
     finally:
         neff.check()

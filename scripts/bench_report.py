@@ -153,8 +153,9 @@ def stages(results: Mapping[str, Any]) -> Iterator[Section]:
         for name, row in found.items()
     ]
     notes = [
-        "*load* is that of the trace itself; *first load* reads a saved file, *second load* does "
-        "so again, and finds what XLA compiled, where it has a part, in the cache of executables.",
+        "*load* is that of the trace itself. *first load* reads a saved file in a process that has "
+        "only imported torch and torch_neuronx; *second load*, the median of three, does so again "
+        "and finds what XLA compiled, where it has a part, in the cache of executables.",
         "*peak* is how much the process grows at most while it captures, compiles and loads.",
     ]
     yield Section("Building and loading", head, table, notes)

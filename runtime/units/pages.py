@@ -17,13 +17,26 @@ import numpy as np
 from runtime.background import in_background
 
 LEAST = 4 << 20  # bytes of an array from which on numpy, too, asks for large pages
-PAGE = 2 << 20
+SMALL, PAGE = 4 << 10, 2 << 20
 PIECE = 8 * PAGE  # what is done at once: a page being moved cannot be read
 DELAY = 0.5  # seconds, in which first calls are made; of a model gone by then nothing is moved
 NICE = 19
 # <linux/mman.h>
 MADV_HUGEPAGE = 14
+MADV_POPULATE_WRITE = 23
 MADV_COLLAPSE = 25
+_madvise = ctypes.CDLL(None).madvise
+
+
+def populate(room: np.ndarray) -> None:
+    """Have the system provide the pages of bytes that will be written, all at once.
+
+    Where it cannot (before Linux 5.14), it provides each as it is first written.
+    """
+    start = -(-room.ctypes.data // SMALL) * SMALL
+    size = (room.ctypes.data + room.nbytes) // SMALL * SMALL - start
+    if size > 0:
+        _madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), MADV_POPULATE_WRITE)
 
 
 def enlarge(array: np.ndarray) -> None:
@@ -42,14 +55,13 @@ def _enlarging(array: np.ndarray) -> Callable[[], None]:
 
     def run() -> None:
         time.sleep(DELAY)
-        madvise = ctypes.CDLL(None).madvise
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         for at in range(start, end, PIECE):
             kept = there()
             piece = ctypes.c_void_p(at), ctypes.c_size_t(min(PIECE, end - at))
-            if kept is None or madvise(*piece, MADV_HUGEPAGE) != 0:
+            if kept is None or _madvise(*piece, MADV_HUGEPAGE) != 0:
                 return
-            madvise(*piece, MADV_COLLAPSE)
+            _madvise(*piece, MADV_COLLAPSE)
             del kept
 
     return run

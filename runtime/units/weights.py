@@ -17,7 +17,7 @@ from neff.program import Weight
 from runtime.units.contraction import Contraction, packing_words
 from runtime.units.native import Place, pack, packed_bytes
 from runtime.units.ops import READ_AS, TYPES
-from runtime.units.pages import enlarge
+from runtime.units.pages import enlarge, populate
 
 Weights = Mapping[str, Weight]  # by digest
 ALIGNMENT = 64  # bytes; what XLA asks of memory that it is to use as it is
@@ -45,6 +45,7 @@ class Packed:
 
     def write(self, weights: Weights, room: np.ndarray) -> None:
         """The weight in that order, into the room for it, as bytes."""
+        populate(room)
         pack(self.words, weights[self.digest].array, room)
 
 
