@@ -145,16 +145,15 @@ class KernelExecutable(Executable):
         return Made(tuple(found), (), np.bool_(not within))
 
 
-def prepared(program: Program, mode: Mode, identity: bytes | None = None) -> Executable:
-    """A program made ready to run. What XLA makes of it is kept by the file's identity, if any."""
+def prepared(program: Program, mode: Mode, key: _Key | None = None) -> Executable:
+    """A program made ready to run. What XLA makes of it is kept by the key, if there is one."""
     complete = whole(program, mode.check_bounds) if mode.native else None
     if complete is not None:
         return KernelExecutable(program, complete)
     # JAX, which is half a second of a process that does nothing else, only where it is needed.
     from runtime.jitted import JittedExecutable
 
-    key = None if identity is None else key_of(identity, mode.check_bounds, mode.native)
-    return JittedExecutable(program, mode, key)
+    return JittedExecutable(program, mode, None if key is None else key_of(*key))
 
 
 def _narrowed_inputs(program: Program, called: list[int]) -> tuple[tuple[int, int, int], ...]:
@@ -202,15 +201,15 @@ def executable(neff: Neff, mode: Mode) -> Executable:
     with turn.lock:
         found = _cache.get(key)
         if found is None:
-            found = _cache[key] = _of_whole(neff, mode, neff.identity)
+            found = _cache[key] = _of_whole(neff, mode, key)
         else:
             neff.check()
         return found
 
 
-def _of_whole(neff: Neff, mode: Mode, identity: bytes | None = None) -> Executable:
+def _of_whole(neff: Neff, mode: Mode, key: _Key | None = None) -> Executable:
     """The executable of a file that is whole. Raises NeffError rather than anything else."""
     try:
-        return prepared(neff.program, mode, identity)
+        return prepared(neff.program, mode, key)
     finally:
         neff.check()

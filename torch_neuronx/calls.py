@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from neff.undisturbed import undisturbed
 from torch_neuronx.models import NeuronModel, neuron_models, neuron_subgraphs
 
 # What the runtime's errors about batches begin with, after the operator's name.
@@ -102,8 +101,7 @@ class _Unwrapping:
 
 
 def wrap_jit_load() -> None:
-    """Have torch.jit.load give dynamically batched models their errors (see with_batch_errors),
-    and load undisturbed.
+    """Have torch.jit.load give dynamically batched models their errors (see with_batch_errors).
 
     AWS's package wraps torch.jit.load as well.
     """
@@ -111,8 +109,7 @@ def wrap_jit_load() -> None:
 
     @wraps(original)
     def load(*arguments: Any, **keywords: Any) -> torch.jit.ScriptModule:
-        with undisturbed():
-            module = original(*arguments, **keywords)
+        module = original(*arguments, **keywords)
         return with_batch_errors(module) if is_dynamically_batched(module) else module
 
     torch.jit.load = load

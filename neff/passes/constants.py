@@ -14,7 +14,8 @@ from hlo_frontend.hlo.types import Shape
 from neff.builder import Builder, rewrite
 from neff.fold import FOLDS, fold
 from neff.passes.gathers import gathered_slice
-from neff.program import Function, Instruction, Kind, Program, Variable, Weight
+from neff.passes.maximum import combiner_of
+from neff.program import Instruction, Kind, Program, Variable, Weight
 
 # A folded constant may be this large; a splat stays a broadcast, which costs nothing to hold.
 FOLD_LIMIT = 1 << 16
@@ -24,7 +25,7 @@ OUTLINE_BYTES = 1 << 10
 
 def fold_constants(program: Program) -> Program:
     """Compute what depends on constants alone, while the result stays small."""
-    sums = frozenset(f.name for f in program.functions if _is_sum(f))
+    sums = frozenset(f.name for f in program.functions if combiner_of(f) == "add")
 
     def folded(b: Builder, i: Instruction) -> int | None:
         if i.op == "reduce-window" and set(i.bodies) <= sums:
@@ -32,14 +33,6 @@ def fold_constants(program: Program) -> Program:
         return _folded(b, i)
 
     return replace(program, functions=tuple(rewrite(f, folded) for f in program.functions))
-
-
-def _is_sum(function: Function) -> bool:
-    """Whether a function is the sum of its two parameters."""
-    if len(function.results) != 1:
-        return False
-    result = function.instructions[function.results[0]]
-    return result.op == "add" and set(result.operands) == set(function.parameters)
 
 
 def _cumulated(b: Builder, i: Instruction) -> int | None:

@@ -37,13 +37,18 @@ def keep_maximum_exact(program: Program) -> Program:
     return program.with_main(rewrite(main, guard))
 
 
-def extremum_of(function: Function) -> str | None:
-    """`maximum` or `minimum`, where a function is that of its two parameters."""
-    if len(function.results) != 1:
+def combiner_of(function: Function) -> str | None:
+    """The op that a function is of its two parameters, where it is one."""
+    if len(function.results) != 1 or len(function.parameters) != 2:
         return None
     result = function.instructions[function.results[0]]
-    taken = result.op in EXTREMES and set(result.operands) == set(function.parameters)
-    return result.op if taken else None
+    return result.op if set(result.operands) == set(function.parameters) else None
+
+
+def extremum_of(function: Function) -> str | None:
+    """`maximum` or `minimum`, where a function is that of its two parameters."""
+    op = combiner_of(function)
+    return op if op in EXTREMES else None
 
 
 def _subtracts_maximum(main: Function, i: Instruction, maxima: frozenset[str]) -> bool:

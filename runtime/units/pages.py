@@ -1,6 +1,6 @@
-"""Large pages for memory that was taken in small ones: weights are read faster from these.
+"""The pages of packed weights: asked for at once, and made large ones, which are read faster.
 
-GPT-2's step takes 9 % less time, BERT-base in bf16 3 %.
+In large pages GPT-2's step takes 9 % less time, BERT-base in bf16 3 %.
 """
 
 from __future__ import annotations
@@ -33,10 +33,15 @@ def populate(room: np.ndarray) -> None:
 
     Where it cannot (before Linux 5.14), it provides each as it is first written.
     """
-    start = -(-room.ctypes.data // SMALL) * SMALL
-    size = (room.ctypes.data + room.nbytes) // SMALL * SMALL - start
-    if size > 0:
-        _madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), MADV_POPULATE_WRITE)
+    start, end = _whole_pages(room, SMALL)
+    if start < end:
+        _madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_POPULATE_WRITE)
+
+
+def _whole_pages(array: np.ndarray, size: int) -> tuple[int, int]:
+    """Where the first page of a size that lies within an array begins, and the last ends."""
+    start = array.ctypes.data
+    return -(-start // size) * size, (start + array.nbytes) // size * size
 
 
 def enlarge(array: np.ndarray) -> None:
@@ -49,8 +54,7 @@ def enlarge(array: np.ndarray) -> None:
 
 
 def _enlarging(array: np.ndarray) -> Callable[[], None]:
-    start = -(-array.ctypes.data // PAGE) * PAGE
-    end = (array.ctypes.data + array.nbytes) // PAGE * PAGE
+    start, end = _whole_pages(array, PAGE)
     there = weakref.ref(array)  # so that it is gone as soon as its model is
 
     def run() -> None:
